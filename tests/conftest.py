@@ -1,0 +1,42 @@
+"""What tests of several rooms need."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Models of a few thousand weights: a second thread only waits for the first.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+TEXTS = [
+    "The patient was given a strong medicine against the pain.",
+    "A nurse saw the doctor in the ward, and the doctor saw the nurse.",
+    "Patients were giving their medicines to the nurses; pains in all wards!",
+]
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random BERT of 32 positions with its tokenizer; its weights are large, so that answers differ."""
+    import torch
+
+    from bertsmith.config import ModelConfig, TokenizerConfig
+    from bertsmith.model.bert import Bert
+    from bertsmith.model.folder import write_model_folder
+    from bertsmith.text.wordpiece import WordPiece
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-bert"
+    tokenizer = WordPiece.train(TEXTS * 3, TokenizerConfig(vocab_size=120))
+    tokenizer.model_max_length = 32
+    tokenizer.save(folder)
+    config = ModelConfig(
+        vocab_size=tokenizer.vocab_size,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=32,
+        initializer_range=0.5,
+    )
+    write_model_folder(Bert(config, generator=torch.Generator().manual_seed(7)), folder)
+    return folder
