@@ -1,0 +1,240 @@
+"""Raw text -> a prepared corpus: documents are tokenized by several processes, then dealt to shards.
+
+A build that was stopped goes on: finished units lie in `building/`, and `building/made-from.json` says of what.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bertsmith.config import CorpusConfig
+from bertsmith.data.deal import deal
+from bertsmith.data.shards import FORMAT_VERSION, PreparedCorpus, as_json, is_prepared, open_corpus
+from bertsmith.data.workers import Job, Workers
+from bertsmith.errors import PreparedCorpusError
+from bertsmith.files import atomic_path, write_json
+from bertsmith.progress import Reporter, Track
+from bertsmith.text.corpus import list_sources, no_document, read_documents
+from bertsmith.text.sources import Source
+from bertsmith.text.streams import BadInput
+from bertsmith.text.wordpiece import WordPiece
+
+SHARD_TOKENS = 4_000_000
+UNIT_BYTES = 4_000_000
+
+
+def prepare_corpus(
+    corpus: Sequence[str],
+    out: Path,
+    *,
+    tokenizer: WordPiece,
+    config: CorpusConfig,
+    seed: int,
+    shard_tokens: int = SHARD_TOKENS,
+    reporter: Reporter,
+) -> PreparedCorpus:
+    """Tokenize a corpus into Arrow shards; the same call again goes on, or finds it done.
+
+    Args:
+        corpus: files, globs, folders, URLs.
+        out: the folder of the prepared corpus.
+        tokenizer: cuts the sentences; kept in `out/tokenizer`.
+        config: how the files are read, and the held-out share.
+        seed: of the documents' order in and over the shards.
+        shard_tokens: about how many tokens a shard has.
+        reporter: told of progress and of what was left out.
+
+    Raises:
+        CorpusError: a broken input, or no document at all.
+        PreparedCorpusError: `out` holds a corpus made from something else.
+        DiskFullError: no room; what is finished is kept.
+    """
+    sources = list_sources(corpus)
+    made_from = _made_from(sources, tokenizer, config, seed, shard_tokens)
+    if is_prepared(out):
+        done = open_corpus(out)
+        _check_same(out, done.manifest["made_from"], made_from)
+        reporter.say(f"{out} is prepared already: {_summary(done)}")
+        return done
+    building = out / "building"
+    _begin(building, out, made_from)
+    if not (out / "tokenizer" / "tokenizer.json").exists():
+        tokenizer.save(out / "tokenizer")
+    groups = _groups(sources)
+    arguments = [str(out / "tokenizer"), config.language, str(seed)]
+    skipped = _tokenize(groups, building, arguments, config, reporter)
+    units = sorted(building.glob("unit-*.arrow"))
+    if not units:
+        raise no_document(sources, skipped)
+    dealt = deal(
+        units,
+        out,
+        held_out_share=config.held_out_share,
+        shard_tokens=shard_tokens,
+        vocab_size=tokenizer.vocab_size,
+    )
+    if not dealt.entries:
+        raise no_document(sources, skipped)
+    with atomic_path(out / "token_counts.npy") as beside, beside.open("wb") as file:
+        np.save(file, dealt.token_counts, allow_pickle=False)
+    shards = as_json(dealt.entries)
+    manifest = {
+        "format_version": FORMAT_VERSION,
+        "fingerprint": _fingerprint([shards, made_from["tokenizer"]]),
+        "made_from": made_from,
+        "counts": {name: sum(s[name] for s in shards) for name in ("documents", "sentences", "tokens")},
+        "skipped": [asdict(bad) for bad in skipped],
+        "shards": shards,
+    }
+    write_json(out / "manifest.json", manifest)
+    shutil.rmtree(building)
+    prepared = open_corpus(out)
+    reporter.say(f"prepared {out}: {_summary(prepared)}")
+    return prepared
+
+
+def _made_from(
+    sources: list[Source], tokenizer: WordPiece, config: CorpusConfig, seed: int, shard_tokens: int
+) -> dict[str, Any]:
+    """Everything that the shards depend on, as plain JSON values."""
+    return {
+        "tokenizer": tokenizer.fingerprint,
+        "options": config.model_dump(exclude={"workers"}),
+        "seed": seed,
+        "shard_tokens": shard_tokens,
+        "sources": {source.url: source.fingerprint for source in sources},
+    }
+
+
+def _check_same(out: Path, was: dict[str, Any], now: dict[str, Any]) -> None:
+    changes = list(_changes(was, now))
+    if changes:
+        raise PreparedCorpusError(
+            f"{out} holds a corpus made from something else:\n  "
+            + "\n  ".join(changes)
+            + f"\nChoose another folder, or remove {out} to prepare it anew."
+        )
+
+
+def _changes(was: dict[str, Any], now: dict[str, Any], name: str = "") -> Iterator[str]:
+    """One line for each value that differs."""
+    for key in sorted({*was, *now}):
+        before, after = was.get(key), now.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from _changes(before, after, key)
+        elif before != after and name == "sources":
+            yield f"source {key} " + ("is new" if before is None else "is gone" if after is None else "has changed")
+        elif before != after:
+            yield f"{key} was {before}, now {after}"
+
+
+def _begin(building: Path, out: Path, made_from: dict[str, Any]) -> None:
+    """Make the folder of an unfinished build, or check that the one that is there is of the same corpus."""
+    record = building / "made-from.json"
+    if record.exists():
+        _check_same(out, json.loads(record.read_text(encoding="utf-8")), made_from)
+        return
+    building.mkdir(parents=True, exist_ok=True)
+    write_json(record, made_from)
+
+
+def _groups(sources: list[Source]) -> list[list[Source]]:
+    """Neighbouring small files together, so that a folder of a million notes makes no million units."""
+    groups: list[list[Source]] = []
+    room = 0
+    for source in sources:
+        size = source.size_bytes or UNIT_BYTES
+        if size > room:
+            groups.append([])
+            room = UNIT_BYTES
+        groups[-1].append(source)
+        room -= size
+    return groups
+
+
+@dataclass
+class _Reading:
+    """What the reader has come across so far."""
+
+    skipped: list[BadInput] = field(default_factory=list)
+    read_bytes: int = 0
+
+
+def _tokenize(
+    groups: list[list[Source]],
+    building: Path,
+    arguments: list[str],
+    config: CorpusConfig,
+    reporter: Reporter,
+) -> list[BadInput]:
+    """Make every unit that is not there yet."""
+    sizes = [source.size_bytes for group in groups for source in group if source.compression is None]
+    known = len(sizes) == sum(map(len, groups)) and None not in sizes
+    total = sum(size or 0 for size in sizes) if known else None
+    reading = _Reading()
+    count = config.workers or os.cpu_count() or 1
+    with (
+        reporter.track("tokenizing", total=total and total / 1e6, unit="MB") as track,
+        Workers("bertsmith.data.tokenize_unit", arguments, count) as workers,
+    ):
+        for _ in workers.run(_jobs(groups, building, config, reading, track)):
+            pass
+    if reading.skipped:
+        places = "\n  ".join(f"{bad.source}, {bad.place}: {bad.reason}" for bad in reading.skipped[:20])
+        more = f"\n  … and {len(reading.skipped) - 20} more" if len(reading.skipped) > 20 else ""
+        reporter.warn(f"{len(reading.skipped)} broken inputs were left out:\n  {places}{more}")
+    return reading.skipped
+
+
+def _jobs(
+    groups: list[list[Source]], building: Path, config: CorpusConfig, reading: _Reading, track: Track
+) -> Iterator[Job]:
+    """The units to make: runs of documents of about `UNIT_BYTES`, never across two groups."""
+    for index, group in enumerate(groups):
+        for piece, (texts, sources) in enumerate(_units(group, config, reading, track)):
+            path = building / f"unit-{index:06d}-{piece:06d}.arrow"
+            if not path.exists():
+                yield {"path": str(path), "texts": texts, "sources": sources}
+
+
+def _units(
+    group: list[Source], config: CorpusConfig, reading: _Reading, track: Track
+) -> Iterator[tuple[list[str], list[str]]]:
+    texts: list[str] = []
+    sources: list[str] = []
+    size = 0
+    for source in group:
+        for document in read_documents(source, config, skipped=reading.skipped):
+            texts.append(document.text)
+            sources.append(document.source)
+            size += len(document.text) if document.text.isascii() else len(document.text.encode(errors="replace"))
+            if size >= UNIT_BYTES:
+                yield texts, sources
+                reading.read_bytes += size
+                track.update(reading.read_bytes / 1e6)
+                texts, sources, size = [], [], 0
+    if texts:
+        yield texts, sources
+        reading.read_bytes += size
+        track.update(reading.read_bytes / 1e6)
+
+
+def _fingerprint(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _summary(corpus: PreparedCorpus) -> str:
+    held_out = corpus.documents("held-out")
+    return (
+        f"{corpus.documents('train'):,} documents, {corpus.tokens('train'):,} tokens "
+        f"in {len(corpus.of('train'))} shards; {held_out:,} documents held out"
+    )

@@ -1,0 +1,145 @@
+"""The order of rows: a position says where a run stands, and any position is reached without the ones before it.
+
+The corpus's shards are visited in a random order, new every epoch; a shard's documents are cut into pairs, packed into
+rows, and the rows shuffled, all as functions of (corpus, seed, epoch, shard). Shards hold random documents, so rows of
+one shard are a fair sample. A seek plans one shard, however large the corpus; every rank plans the same rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from bertsmith.data.batch import Masking, PretrainingBatch, build_batch, concatenate
+from bertsmith.data.packing import PackedRows, pack
+from bertsmith.data.pairs import SegmentPairs, draw_pairs
+from bertsmith.data.random_bits import generator, stream_key
+from bertsmith.data.shards import PreparedCorpus, Shard, ShardEntry, Split
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where the next row comes from: a row of the `shard`-th shard in the order of an `epoch`."""
+
+    epoch: int = 0
+    shard: int = 0
+    row: int = 0
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What the rows of a corpus depend on, besides its documents.
+
+    Attributes:
+        seed: of order, pairs and masks.
+        row_length: tokens of a row.
+        next_sentence: pairs for next-sentence prediction, or single segments.
+        short_share: share of sequences with a random shorter target.
+        masking: what is hidden.
+    """
+
+    seed: int
+    row_length: int
+    next_sentence: bool
+    short_share: float
+    masking: Masking
+
+
+@dataclass(frozen=True)
+class _ShardRows:
+    shard: Shard
+    pairs: SegmentPairs
+    packed: PackedRows
+    key: np.uint64
+
+
+class RowSampler:
+    """Rows of a prepared corpus from any position on, as batches."""
+
+    def __init__(self, corpus: PreparedCorpus, split: Split, sampling: Sampling) -> None:
+        self.corpus = corpus
+        self.entries = corpus.of(split)
+        self.sampling = sampling
+        self._rows = lru_cache(maxsize=2)(self._plan)
+
+    def take(self, position: Position, rows: int) -> tuple[PretrainingBatch, Position]:
+        """The next `rows` rows, going on into the next shard and epoch, and the position after them."""
+        parts = []
+        while rows > 0:
+            planned = self._rows(position.epoch, position.shard)
+            here = min(rows, len(planned.packed) - position.row)
+            if here > 0:
+                parts.append(self._build(planned, position.row, position.row + here))
+                rows -= here
+            position = self._settle(Position(position.epoch, position.shard, position.row + here))
+        return concatenate(parts), position
+
+    def first(self, rows: int) -> PretrainingBatch:
+        """The first `rows` rows of the first epoch, or as many as the epoch has."""
+        parts = []
+        for shard in range(len(self.entries)):
+            planned = self._rows(0, shard)
+            here = min(rows, len(planned.packed))
+            parts.append(self._build(planned, 0, here))
+            rows -= here
+            if rows == 0:
+                break
+        return concatenate(parts)
+
+    def epochs_done(self, position: Position) -> float:
+        """Passes over the corpus up to a position, by its shards' tokens."""
+        order = self._order(position.epoch)
+        tokens = [self.entries[index].tokens for index in order]
+        inside = 0.0
+        if position.row:
+            inside = tokens[position.shard] * position.row / len(self._rows(position.epoch, position.shard).packed)
+        return position.epoch + (sum(tokens[: position.shard]) + inside) / sum(tokens)
+
+    def same_share(self, position: Position, other: RowSampler) -> Position:
+        """The position of this sampler at the share of the shard where `other`, of another row length, stands."""
+        if position.row == 0:
+            return position
+        share = position.row / len(other._rows(position.epoch, position.shard).packed)
+        row = round(share * len(self._rows(position.epoch, position.shard).packed))
+        return self._settle(Position(position.epoch, position.shard, row))
+
+    def _settle(self, position: Position) -> Position:
+        """Past the last row of a shard comes the next shard, past the last shard the next epoch."""
+        if position.row < len(self._rows(position.epoch, position.shard).packed):
+            return position
+        if position.shard + 1 < len(self.entries):
+            return Position(position.epoch, position.shard + 1, 0)
+        return Position(position.epoch + 1, 0, 0)
+
+    def _order(self, epoch: int) -> list[int]:
+        rng = generator("order", self.sampling.seed, epoch)
+        return [int(index) for index in rng.permutation(len(self.entries))]
+
+    def _plan(self, epoch: int, shard: int) -> _ShardRows:
+        entry: ShardEntry = self.entries[self._order(epoch)[shard]]
+        opened = self.corpus.open(entry)
+        sampling = self.sampling
+        rng = generator("pairs", sampling.seed, epoch, entry.file, sampling.row_length)
+        pairs = draw_pairs(
+            opened,
+            row_length=sampling.row_length,
+            next_sentence=sampling.next_sentence,
+            short_share=sampling.short_share,
+            rng=rng,
+        )
+        packed = pack(pairs.lengths, sampling.row_length).shuffled(rng)
+        key = stream_key("masks", sampling.seed, epoch, entry.file, sampling.row_length)
+        return _ShardRows(opened, pairs, packed, key)
+
+    def _build(self, planned: _ShardRows, first: int, last: int) -> PretrainingBatch:
+        return build_batch(
+            planned.shard,
+            planned.pairs,
+            planned.packed,
+            rows=(first, last),
+            row_length=self.sampling.row_length,
+            masking=self.sampling.masking,
+            key=planned.key,
+        )

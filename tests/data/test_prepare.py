@@ -1,0 +1,205 @@
+"""Preparing loses nothing, holds out by content, goes on where it stopped, and does not depend on its processes."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from bertsmith.config import CorpusConfig, TokenizerConfig
+from bertsmith.data import prepare
+from bertsmith.data.prepare import prepare_corpus
+from bertsmith.data.shards import PreparedCorpus, open_corpus
+from bertsmith.errors import BertsmithError, CorpusError, PreparedCorpusError
+from bertsmith.progress import Silent
+from bertsmith.text.wordpiece import WordPiece
+from data.corpora import raw_text
+
+DOCUMENTS = 300
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> WordPiece:
+    return WordPiece.train([raw_text(0, documents=100)], TokenizerConfig(vocab_size=300))
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    for index in range(3):
+        (folder / f"{index}.txt").write_text(raw_text(index, documents=DOCUMENTS // 3))
+    return folder
+
+
+def prepared(
+    notes: Path, out: Path, tokenizer: WordPiece, *, seed: int = 0, shard_tokens: int = 2000, **options: object
+) -> PreparedCorpus:
+    config = CorpusConfig(**{"held_out_share": 0.1, "workers": 1, **options})
+    return prepare_corpus(
+        [str(notes)],
+        out,
+        tokenizer=tokenizer,
+        config=config,
+        seed=seed,
+        shard_tokens=shard_tokens,
+        reporter=Silent(),
+    )
+
+
+def documents_of(corpus: PreparedCorpus, split: str = "train") -> list[list[int]]:
+    """Every document's tokens, in the order of the shards."""
+    found = []
+    for entry in corpus.of(split):  # type: ignore[arg-type]
+        shard = corpus.open(entry)
+        starts = shard.sentence_starts[shard.document_starts]
+        found += [shard.tokens[a:b].tolist() for a, b in zip(starts, starts[1:], strict=False)]
+    return found
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*.arrow")}
+
+
+def test_every_document_is_there_once_with_the_tokenizers_ids(
+    notes: Path, tmp_path: Path, tokenizer: WordPiece
+) -> None:
+    corpus = prepared(notes, tmp_path / "corpus", tokenizer)
+    texts = [text for path in sorted(notes.iterdir()) for text in path.read_text().strip().split("\n\n")]
+    expected = [tokenizer.encode(text, add_special_tokens=False).input_ids for text in texts]
+    found = documents_of(corpus) + documents_of(corpus, "held-out")
+    assert sorted(found) == sorted(map(list, expected))
+    assert len(corpus.of("train")) > 2
+    assert corpus.manifest["counts"]["documents"] == DOCUMENTS
+
+
+def test_shards_are_arrow_that_other_tools_read(notes: Path, tmp_path: Path, tokenizer: WordPiece) -> None:
+    corpus = prepared(notes, tmp_path / "corpus", tokenizer)
+    with pa.memory_map(str(corpus.folder / "train-00000.arrow")) as source:
+        table = pa.ipc.open_file(source).read_all()
+    assert table.schema.field("sentences").type == pa.list_(pa.list_(pa.uint16()))
+    assert set(table.column("source").to_pylist()) <= {str(path) for path in notes.iterdir()}
+    assert len(table) == corpus.of("train")[0].documents
+
+
+def test_documents_are_held_out_by_their_text(notes: Path, tmp_path: Path, tokenizer: WordPiece) -> None:
+    corpus = prepared(notes, tmp_path / "corpus", tokenizer)
+    held_out = documents_of(corpus, "held-out")
+    assert 0.03 * DOCUMENTS < len(held_out) < 0.2 * DOCUMENTS
+    (notes / "0.txt").rename(notes / "9.txt")
+    again = prepared(notes, tmp_path / "again", tokenizer, seed=5)
+    assert sorted(documents_of(again, "held-out")) == sorted(held_out)
+    assert documents_of(again) != documents_of(corpus)  # the order is the seed's
+
+
+def test_two_documents_are_enough_to_hold_one_out(tmp_path: Path, tokenizer: WordPiece) -> None:
+    (tmp_path / "two.txt").write_text("A first one. It is short.\n\nA second one.")
+    corpus = prepared(tmp_path / "two.txt", tmp_path / "corpus", tokenizer, held_out_share=0.01)
+    assert (corpus.documents("train"), corpus.documents("held-out")) == (1, 1)
+    (tmp_path / "one.txt").write_text("An only one. It is short.")
+    alone = prepared(tmp_path / "one.txt", tmp_path / "alone", tokenizer)
+    assert (alone.documents("train"), alone.documents("held-out")) == (1, 0)
+
+
+def test_shards_are_the_same_bytes_whatever_the_processes_and_units(
+    notes: Path, tmp_path: Path, tokenizer: WordPiece, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = prepared(notes, tmp_path / "first", tokenizer)
+    monkeypatch.setattr(prepare, "UNIT_BYTES", 3000)
+    second = prepared(notes, tmp_path / "second", tokenizer, workers=2)
+    assert files_of(first.folder) == files_of(second.folder)
+    assert first.fingerprint == second.fingerprint
+
+
+def test_a_stopped_build_goes_on_and_ends_the_same(
+    notes: Path, tmp_path: Path, tokenizer: WordPiece, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "UNIT_BYTES", 3000)
+    straight = prepared(notes, tmp_path / "straight", tokenizer)
+    killed = tmp_path / "killed"
+
+    def dies(*_: object, **__: object) -> None:
+        raise BertsmithError("killed here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare, "deal", dies)
+        with pytest.raises(BertsmithError, match="killed here"):
+            prepared(notes, killed, tokenizer)
+    units = sorted((killed / "building").glob("unit-*.arrow"))
+    assert len(units) > 3
+    units[0].unlink()
+    times = {path: path.stat().st_mtime_ns for path in units[1:]}
+    seen = {}
+
+    def looks(paths: list[Path], *rest: object, **options: object) -> object:
+        seen.update({path: path.stat().st_mtime_ns for path in paths})
+        return real(paths, *rest, **options)  # type: ignore[arg-type]
+
+    real = prepare.deal
+    monkeypatch.setattr(prepare, "deal", looks)
+    prepared(notes, killed, tokenizer)
+    assert files_of(killed) == files_of(straight.folder)
+    assert {path: seen[path] for path in times} == times  # finished units were not made again
+    assert not (killed / "building").exists()
+
+
+def test_a_changed_source_is_noticed(notes: Path, tmp_path: Path, tokenizer: WordPiece) -> None:
+    prepared(notes, tmp_path / "corpus", tokenizer)
+    prepared(notes, tmp_path / "corpus", tokenizer)  # the same again is fine
+    (notes / "1.txt").write_text(raw_text(77, documents=3))
+    (notes / "4.txt").write_text("One more.")
+    with pytest.raises(PreparedCorpusError, match=r"1\.txt has changed") as raised:
+        prepared(notes, tmp_path / "corpus", tokenizer)
+    assert "4.txt is new" in str(raised.value)
+
+
+def test_another_tokenizer_or_option_is_noticed(notes: Path, tmp_path: Path, tokenizer: WordPiece) -> None:
+    prepared(notes, tmp_path / "corpus", tokenizer)
+    other = WordPiece.train([raw_text(1, documents=50)], TokenizerConfig(vocab_size=200))
+    with pytest.raises(PreparedCorpusError, match="tokenizer was"):
+        prepared(notes, tmp_path / "corpus", other)
+    with pytest.raises(PreparedCorpusError, match="language was en, now de"):
+        prepared(notes, tmp_path / "corpus", tokenizer, language="de")
+
+
+def test_a_flipped_bit_or_a_lost_shard_is_named(notes: Path, tmp_path: Path, tokenizer: WordPiece) -> None:
+    corpus = prepared(notes, tmp_path / "corpus", tokenizer)
+    entry = corpus.of("train")[1]
+    path = corpus.folder / entry.file
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 2] ^= 4
+    path.write_bytes(whole)
+    with pytest.raises(PreparedCorpusError, match=rf"{entry.file}.*checksum"):
+        corpus.open(entry)
+    path.unlink()
+    with pytest.raises(PreparedCorpusError, match=rf"{entry.file}.*not there"):
+        corpus.open(entry)
+    manifest = corpus.folder / "manifest.json"
+    manifest.write_text(manifest.read_text()[:-30])
+    with pytest.raises(PreparedCorpusError, match=r"manifest\.json: damaged"):
+        open_corpus(corpus.folder)
+    shutil.rmtree(corpus.folder)
+    with pytest.raises(PreparedCorpusError, match="bertsmith prepare"):
+        open_corpus(corpus.folder)
+
+
+def test_broken_text_stops_or_is_left_out_and_counted(notes: Path, tmp_path: Path, tokenizer: WordPiece) -> None:
+    (notes / "1.txt").write_bytes(b"Good one.\n\nBad \xff one.\n\nGood again.\n")
+    with pytest.raises(CorpusError, match=r"1\.txt"):
+        prepared(notes, tmp_path / "stops", tokenizer)
+    corpus = prepared(notes, tmp_path / "skips", tokenizer, on_bad_input="skip")
+    assert corpus.manifest["counts"]["documents"] == 2 * DOCUMENTS // 3 + 2
+    assert corpus.manifest["skipped"][0]["source"].endswith("1.txt")
+
+
+def test_nothing_to_read_is_said(tmp_path: Path, tokenizer: WordPiece) -> None:
+    (tmp_path / "empty.txt").write_text("\n\n  \n")
+    with pytest.raises(CorpusError, match=r"empty\.txt"):
+        prepared(tmp_path / "empty.txt", tmp_path / "corpus", tokenizer)
+
+
+def test_token_counts_are_of_training_documents(notes: Path, tmp_path: Path, tokenizer: WordPiece) -> None:
+    corpus = prepared(notes, tmp_path / "corpus", tokenizer)
+    flat = [token for document in documents_of(corpus) for token in document]
+    assert (corpus.token_counts() == np.bincount(flat, minlength=tokenizer.vocab_size)).all()
