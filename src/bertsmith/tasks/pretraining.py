@@ -1,0 +1,115 @@
+"""BERT's pretraining: masked LM and next-sentence prediction on packed rows.
+
+Letters: B rows, T tokens, M masked places, S sequences, D hidden width, V vocabulary.
+
+Reference:
+    Devlin et al. 2019, section 3.1: the loss is the mean over the masked places plus the mean over the sequences.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from bertsmith.config import Objective
+from bertsmith.data.batch import PretrainingBatch
+from bertsmith.model.bert import Bert, Part
+
+
+@dataclass(frozen=True)
+class Guesses:
+    """What the model says of a batch.
+
+    Attributes:
+        masked_lm: (M, V) logits at the masked places.
+        next_sentence: (S, 2) logits of the sequences, or None without that objective.
+    """
+
+    masked_lm: Tensor
+    next_sentence: Tensor | None
+
+
+class Pretraining:
+    """Masked LM, with or without next-sentence prediction."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.next_sentence = objective == "mlm+nsp"
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What the model needs beside its encoder."""
+        return ("pooler", "masked_lm", "next_sentence") if self.next_sentence else ("masked_lm",)
+
+    def guess(self, model: Bert, batch: PretrainingBatch) -> Guesses:
+        """Run the model over a batch; logits are made where there is something to guess only."""
+        hidden = model(
+            torch.from_numpy(batch.input_ids),
+            token_type_ids=torch.from_numpy(batch.token_type_ids),
+            position_ids=torch.from_numpy(batch.position_ids),
+            sequence_ids=torch.from_numpy(batch.sequence_ids),
+        ).flatten(0, 1)  # (B, T, D) -> (B * T, D)
+        masked = hidden.index_select(0, torch.from_numpy(batch.masked_places))  # (B * T, D) -> (M, D)
+        next_sentence = None
+        if self.next_sentence:
+            cls = hidden.index_select(0, torch.from_numpy(batch.cls_places))  # (B * T, D) -> (S, D)
+            next_sentence = model.next_sentence_logits(cls)
+        return Guesses(model.masked_lm_logits(masked), next_sentence)
+
+    def loss_counts(self, batch: PretrainingBatch) -> dict[str, int]:
+        """Masked places and sequences of a batch."""
+        counts = {"mlm": len(batch.masked_labels)}
+        return {**counts, "nsp": len(batch.next_sentence_labels)} if self.next_sentence else counts
+
+    def loss_sums(self, model: Bert, batch: PretrainingBatch) -> dict[str, Tensor]:
+        """Cross-entropy of the hidden tokens and of the sentence order, summed, in nats."""
+        return {
+            name: F.cross_entropy(logits.float(), labels, reduction="sum")
+            for name, (logits, labels) in self._guessed(model, batch).items()
+        }
+
+    @torch.inference_mode()
+    def evaluate(self, model: Bert, batches: Iterable[PretrainingBatch]) -> dict[str, float]:
+        """How well the model guesses, over all batches.
+
+        Returns:
+            `mlm_loss` (nats a masked token), `mlm_perplexity`, `mlm_accuracy`; with next-sentence prediction also
+            `nsp_loss` (nats) and `nsp_accuracy`.
+        """
+        sums: dict[str, NDArray[np.float64]] = {}
+        for batch in batches:
+            for name, (logits, labels) in self._guessed(model, batch).items():
+                loss = F.cross_entropy(logits.float(), labels, reduction="sum").item()
+                right = (logits.argmax(-1) == labels).sum().item()
+                sums.setdefault(name, np.zeros(3))[:] += (loss, right, len(labels))
+        metrics: dict[str, float] = {}
+        for name, (loss, right, count) in sums.items():
+            metrics[f"{name}_loss"] = float(loss / count)
+            metrics[f"{name}_accuracy"] = float(right / count)
+        metrics["mlm_perplexity"] = math.exp(min(metrics["mlm_loss"], 700.0))
+        return metrics
+
+    def _guessed(self, model: Bert, batch: PretrainingBatch) -> dict[str, tuple[Tensor, Tensor]]:
+        """For each objective the logits, (M, V) or (S, 2), and what is right, (M,) or (S,)."""
+        guesses = self.guess(model, batch)
+        guessed = {"mlm": (guesses.masked_lm, torch.from_numpy(batch.masked_labels))}
+        if guesses.next_sentence is not None:
+            guessed["nsp"] = (guesses.next_sentence, torch.from_numpy(batch.next_sentence_labels))
+        return guessed
+
+
+def frequency_loss(token_counts: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
+    """The masked LM loss of always guessing by word frequency, in nats a token.
+
+    Args:
+        token_counts: (V,) how often each token occurs in training text; one is added to each.
+        labels: (M,) the hidden tokens.
+    """
+    shares = (token_counts + 1) / (token_counts + 1).sum()
+    return float(-np.log(shares[labels]).mean())

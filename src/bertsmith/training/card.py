@@ -1,0 +1,90 @@
+"""The model card: `README.md` of the run folder, with the figures and the curves, as Hugging Face shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bertsmith import __version__
+from bertsmith.config import PretrainConfig
+from bertsmith.files import write_text
+from bertsmith.training.journal import Record
+from bertsmith.training.loop import Progress
+from bertsmith.training.report import draw_curves, shown_figures
+
+CURVES = "training/curves.svg"
+
+_CARD = """---
+library_name: transformers
+pipeline_tag: fill-mask
+tags:
+- bert
+- bertsmith
+language: {language}
+---
+
+# {name}
+
+A BERT ({size}), pretrained from nothing with bertsmith {version} on {documents:,} documents ({tokens:,} tokens),
+{held_out:,} of them held out. Objective: {objective}.
+
+| on held-out documents | |
+|---|---|
+{rows}
+
+![Curves of the run]({curves})
+
+## Use
+
+```python
+import bertsmith
+
+bert = bertsmith.load("{name}")
+bert.fill("A sentence with a [MASK] in it.")
+```
+
+The folder is a Hugging Face model folder: `transformers.pipeline("fill-mask", model="{name}")` opens it as it is.
+
+## How it was made
+
+`training/run.toml` holds every setting, `training/metrics.jsonl` every figure, `training/report.html` the curves.
+The text it was trained on decides what it knows and which prejudices it repeats: look at it before you rely on them.
+"""
+
+
+def write_card(
+    folder: Path,
+    *,
+    config: PretrainConfig,
+    manifest: dict[str, Any],
+    held_out: int,
+    progress: Progress,
+    records: Sequence[Record],
+) -> None:
+    """Write the card and its picture.
+
+    Args:
+        folder: the run folder.
+        config: of the run.
+        manifest: of the prepared corpus.
+        held_out: documents held out.
+        progress: where the run ended.
+        records: its journal.
+    """
+    figures = shown_figures({**asdict(progress), **progress.metrics})
+    card = _CARD.format(
+        name=folder.name,
+        language=manifest["made_from"]["options"]["language"],
+        size=config.size,
+        version=__version__,
+        documents=manifest["counts"]["documents"],
+        tokens=manifest["counts"]["tokens"],
+        held_out=held_out,
+        objective=config.objective,
+        rows="\n".join(f"| {label} | {value} |" for label, value in figures),
+        curves=CURVES,
+    )
+    write_text(folder / CURVES, draw_curves(records))
+    write_text(folder / "README.md", card)

@@ -1,0 +1,137 @@
+"""Checkpoints: a folder each, written beside and renamed, with a checksum of every file.
+
+checkpoints/step-00001200/
+├── model.safetensors         the weights, under Hugging Face's names
+├── optimizer.safetensors     both moments of each parameter
+└── state.json                where the run stands; checksums
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from bertsmith.errors import CheckpointError
+from bertsmith.files import disk_full_named, sync_folder
+
+_FILES = ("model.safetensors", "optimizer.safetensors")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run at one step.
+
+    Attributes:
+        step: optimizer steps done.
+        model: the weights.
+        optimizer: the optimizer's tensors.
+        state: everything else, as plain JSON values.
+    """
+
+    step: int
+    model: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
+    state: dict[str, Any]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
+    """Write a checkpoint, then remove all but the last `keep`; a failure leaves the older ones as they were.
+
+    Raises:
+        DiskFullError: no room left.
+    """
+    final = folder / f"step-{checkpoint.step:08d}"
+    beside = folder / f".{final.name}.{os.getpid()}.tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    for left_over in folder.glob(".step-*.tmp"):
+        shutil.rmtree(left_over, ignore_errors=True)
+    try:
+        with disk_full_named(final):
+            beside.mkdir()
+            _write(beside, checkpoint)
+            if final.exists():
+                shutil.rmtree(final)
+            os.replace(beside, final)
+            sync_folder(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    for old in list_checkpoints(folder)[:-keep]:
+        shutil.rmtree(old)
+    return final
+
+
+def _write(folder: Path, checkpoint: Checkpoint) -> None:
+    for name, tensors in zip(_FILES, (checkpoint.model, checkpoint.optimizer), strict=True):
+        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, folder / name, {"format": "pt"})
+    state = {
+        "step": checkpoint.step,
+        "state": checkpoint.state,
+        "sha256": {name: _sha256(folder / name) for name in _FILES},
+    }
+    (folder / "state.json").write_text(json.dumps({**state, "own_sha256": _digest(state)}, indent=2))
+    for file in folder.iterdir():
+        with file.open("rb+") as written:
+            os.fsync(written.fileno())
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first, whole or not."""
+    return sorted(folder.glob("step-*"))
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint, every checksum compared.
+
+    Raises:
+        CheckpointError: a file is missing or is not what was written.
+    """
+    try:
+        record = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        own = record.pop("own_sha256")
+        if own != _digest(record):
+            raise CheckpointError(f"{path / 'state.json'}: its checksum does not match")
+        for name in _FILES:
+            if _sha256(path / name) != record["sha256"][name]:
+                raise CheckpointError(f"{path / name}: its checksum does not match")
+        model, optimizer = (load_file(path / name) for name in _FILES)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{path}: damaged ({error})") from None
+    return Checkpoint(record["step"], model, optimizer, record["state"])
+
+
+def load_last_good(folder: Path, *, warn: Callable[[str], None]) -> Checkpoint | None:
+    """The newest checkpoint that is whole; each damaged one is named. None where there never was one.
+
+    Raises:
+        CheckpointError: there are checkpoints, and all are damaged.
+    """
+    paths = list_checkpoints(folder)
+    for path in reversed(paths):
+        try:
+            return load_checkpoint(path)
+        except CheckpointError as error:
+            warn(f"{error}; going on from the one before it")
+    if paths:
+        raise CheckpointError(
+            f"{folder}: every checkpoint is damaged. Remove the folder to begin the run anew, or restore it."
+        )
+    return None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest(record: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()

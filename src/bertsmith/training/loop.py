@@ -1,0 +1,302 @@
+"""The only training loop: batches in, a trained model and its checkpoints out."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from bertsmith.config import Precision, PretrainConfig
+from bertsmith.data.random_bits import stream_key
+from bertsmith.errors import BertsmithError, StoppedError
+from bertsmith.progress import Reporter, Track
+from bertsmith.tasks.base import Task
+from bertsmith.training.budget import Budget, learning_rate
+from bertsmith.training.checkpoints import Checkpoint
+from bertsmith.training.journal import Journal
+from bertsmith.training.optimizer import (
+    build_optimizer,
+    load_optimizer_tensors,
+    optimizer_tensors,
+    set_learning_rate,
+)
+from bertsmith.training.prefetch import Ahead
+from bertsmith.training.stop import StopRequest
+
+CHECKPOINT_EVERY_S = 120.0
+EVALUATIONS = 20
+# Every step is kept at first, then one in ten: a line is about 250 bytes.
+LOG_ALL_STEPS, LOG_EVERY_STEPS = 500, 10
+
+Model = TypeVar("Model", bound=nn.Module)
+Batch = TypeVar("Batch")
+Batch_co = TypeVar("Batch_co", covariant=True)
+
+
+class FedStep(Protocol[Batch_co]):
+    """One step's input; see `data.feed.Step`."""
+
+    @property
+    def batches(self) -> Sequence[Batch_co]: ...
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def epochs_after(self) -> float: ...
+    @property
+    def state(self) -> dict[str, Any]: ...
+
+
+class Feed(Protocol[Batch_co]):
+    """Where steps come from; see `data.feed.PretrainingFeed`."""
+
+    def start(self) -> dict[str, Any]: ...
+    def step(self, state: dict[str, Any], share_done: Callable[[float], float]) -> FedStep[Batch_co]: ...
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the loop needs to know of a run's config.
+
+    Attributes:
+        budget: how long.
+        peak_learning_rate, warmup_share: the schedule; see `budget.learning_rate`.
+        weight_decay, clip_norm: of AdamW, and of the gradients.
+        seed: of dropout.
+        precision: of the products, measured already: "float32" or "bfloat16".
+        evaluate_every_steps: None for about twenty evaluations a run.
+        checkpoint_every_steps: None for one every two minutes.
+    """
+
+    budget: Budget
+    peak_learning_rate: float
+    warmup_share: float
+    weight_decay: float
+    clip_norm: float
+    seed: int
+    precision: Precision
+    evaluate_every_steps: int | None
+    checkpoint_every_steps: int | None
+
+    @classmethod
+    def of(cls, config: PretrainConfig, budget: Budget, precision: Precision) -> Recipe:
+        """The recipe of a config."""
+        return cls(
+            budget=budget,
+            peak_learning_rate=config.learning_rate,
+            warmup_share=config.warmup_share,
+            weight_decay=config.weight_decay,
+            clip_norm=config.clip_norm,
+            seed=config.seed,
+            precision=precision,
+            evaluate_every_steps=config.evaluate_every_steps,
+            checkpoint_every_steps=config.checkpoint_every_steps,
+        )
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a run does besides training.
+
+    Attributes:
+        evaluate: share of the budget spent -> figures on held-out data; the model is in evaluation mode.
+        weights: the model's tensors as a checkpoint holds them.
+        save: keeps a checkpoint.
+    """
+
+    evaluate: Callable[[float], dict[str, float]]
+    weights: Callable[[], dict[str, Tensor]]
+    save: Callable[[Checkpoint], None]
+
+
+@dataclass
+class Progress:
+    """Where a run stands; plain JSON values, saved with each checkpoint.
+
+    Attributes:
+        feed: where the next step starts.
+        step: optimizer steps done.
+        tokens: real tokens (no padding) seen.
+        seconds: on the clock of the run, over all its sittings.
+        epochs: passes over the data.
+        metrics: of the last evaluation.
+        run: what the run must still be when it goes on, besides its settings: the corpus, the precision.
+    """
+
+    feed: dict[str, Any]
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    epochs: float = 0.0
+    metrics: dict[str, float] = field(default_factory=dict)
+    run: dict[str, str] = field(default_factory=dict)
+
+
+class Loop(Generic[Model, Batch]):
+    """A run of one model on one task, from a start or a checkpoint to the end of its budget.
+
+    Args:
+        task: the losses.
+        model: trained in place.
+        feed: the batches.
+        recipe: budget, optimizer, precision.
+        hooks: evaluation and checkpoints.
+        journal: where the figures go.
+        reporter: told of progress.
+    """
+
+    def __init__(
+        self,
+        task: Task[Model, Batch],
+        *,
+        model: Model,
+        feed: Feed[Batch],
+        recipe: Recipe,
+        hooks: Hooks,
+        journal: Journal,
+        reporter: Reporter,
+    ) -> None:
+        self.task, self.model, self.feed, self.recipe, self.hooks = task, model, feed, recipe, hooks
+        self.journal, self.reporter = journal, reporter
+        self.optimizer = build_optimizer(model, weight_decay=recipe.weight_decay)
+        self.progress = Progress(feed.start())
+        self._saved_step, self._saved_at = 0, time.monotonic()
+        self._pace, self._loss = 0.0, math.nan  # tokens a second of late; the last step's
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Stand where a checkpoint was written; the model has its weights already."""
+        self.progress = Progress(**checkpoint.state)
+        load_optimizer_tensors(self.optimizer, self.model, checkpoint.optimizer)
+        self.journal.rewind(checkpoint.step)
+        self._saved_step = checkpoint.step
+
+    def run(self) -> Progress:
+        """Train to the end of the budget.
+
+        Raises:
+            StoppedError: after Ctrl-C or SIGTERM; the run was saved.
+            DiskFullError: a checkpoint could not be written; the one before is whole.
+            BertsmithError: the loss became infinite or no number.
+        """
+        with StopRequest() as stop, Ahead[FedStep[Batch]]() as ahead, self._track() as track:
+            started = time.monotonic() - self.progress.seconds
+            ahead.ask(self._step_from(self.progress.feed, self.progress.step))
+            while self._share() < 1 and not stop.asked:
+                fed, before = ahead.take(), self._share()
+                ahead.ask(self._step_from(fed.state, self.progress.step + 1))
+                self._train(fed, before)
+                self.progress.seconds = time.monotonic() - started
+                if self._evaluation_due(before):
+                    self._evaluate()
+                    self.progress.seconds = time.monotonic() - started
+                if self._checkpoint_due() or stop.asked:
+                    self._checkpoint()
+                track.update(self._done(), self._note())
+        self._checkpoint()
+        if self._share() < 1:
+            raise StoppedError(f"stopped by {stop.asked}; {self._saved()}.")
+        return self.progress
+
+    def _share(self) -> float:
+        """How much of the budget is spent."""
+        now = self.progress
+        return self.recipe.budget.share(steps=now.step, epochs=now.epochs, seconds=now.seconds)
+
+    def _step_from(self, state: dict[str, Any], step: int) -> Callable[[], FedStep[Batch]]:
+        budget, seconds = self.recipe.budget, self.progress.seconds
+        return lambda: self.feed.step(state, lambda epochs: budget.share(steps=step, epochs=epochs, seconds=seconds))
+
+    def _train(self, fed: FedStep[Batch], share: float) -> None:
+        """One optimizer step."""
+        started = time.monotonic()
+        now, recipe = self.progress, self.recipe
+        rate = learning_rate(recipe.peak_learning_rate, share, warmup_share=recipe.warmup_share)
+        set_learning_rate(self.optimizer, rate)
+        # Dropout draws from torch's own generator: seeded by the step, so that resuming needs none of its state.
+        torch.manual_seed(int(stream_key("dropout", recipe.seed, now.step) >> 1))
+        self.model.train()
+        losses = self._accumulate(fed.batches)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm).item()
+        if not math.isfinite(norm):
+            raise BertsmithError(
+                f"step {now.step + 1:,}: the gradient is {norm}, so the run has diverged; {self._saved()}. "
+                "Begin anew in another folder with a lower --learning-rate or a longer --warmup-share."
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        now.step, now.feed, now.epochs = now.step + 1, fed.state, fed.epochs_after
+        now.tokens += fed.tokens
+        pace = fed.tokens / (time.monotonic() - started)
+        self._pace = 0.9 * self._pace + 0.1 * pace if self._pace else pace
+        self._loss = sum(losses.values())
+        if now.step <= LOG_ALL_STEPS or now.step % LOG_EVERY_STEPS == 0:
+            parts = {f"{name}_loss": loss for name, loss in losses.items()}
+            self._write("train", {"loss": self._loss, **parts, "learning_rate": rate, "gradient_norm": norm})
+
+    def _accumulate(self, batches: Sequence[Batch]) -> dict[str, float]:
+        """Gradients of the global batch, part by part; the mean losses."""
+        counts: Counter[str] = Counter()
+        for batch in batches:
+            counts.update(self.task.loss_counts(batch))
+        losses: Counter[str] = Counter()
+        fast = self.recipe.precision == "bfloat16"
+        for batch in batches:
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=fast):
+                sums = self.task.loss_sums(self.model, batch)
+            means = {name: loss / max(1, counts[name]) for name, loss in sums.items()}
+            torch.autograd.backward(torch.stack(list(means.values())).sum())
+            losses.update({name: mean.item() for name, mean in means.items()})
+        return dict(losses)
+
+    def _evaluation_due(self, before: float) -> bool:
+        """Whether a step that began at a share of the budget has reached the next evaluation."""
+        if self._share() >= 1:
+            return True
+        if every := self.recipe.evaluate_every_steps:
+            return self.progress.step % every == 0
+        return int(self._share() * EVALUATIONS) > int(before * EVALUATIONS)
+
+    def _evaluate(self) -> None:
+        self.model.eval()
+        fast = self.recipe.precision == "bfloat16"
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=fast):
+            self.progress.metrics = self.hooks.evaluate(self._share())
+        self._write("evaluation", self.progress.metrics)
+
+    def _checkpoint_due(self) -> bool:
+        if every := self.recipe.checkpoint_every_steps:
+            return self.progress.step % every == 0
+        return time.monotonic() - self._saved_at > CHECKPOINT_EVERY_S
+
+    def _checkpoint(self) -> None:
+        if self.progress.step > self._saved_step:
+            tensors = optimizer_tensors(self.optimizer, self.model)
+            checkpoint = Checkpoint(self.progress.step, self.hooks.weights(), tensors, asdict(self.progress))
+            self.hooks.save(checkpoint)
+            self._saved_step, self._saved_at = self.progress.step, time.monotonic()
+
+    def _write(self, kind: str, figures: dict[str, float]) -> None:
+        now = self.progress
+        stand = {"step": now.step, "epochs": now.epochs, "tokens": now.tokens, "seconds": now.seconds}
+        self.journal.write({"kind": kind, **stand, **figures, "tokens_per_s": self._pace})
+
+    def _track(self) -> AbstractContextManager[Track]:
+        amount, unit = self.recipe.budget.amount, self.recipe.budget.unit
+        total, shown = (amount * 60, "s") if unit == "minutes" else (amount, unit)
+        return self.reporter.track("training", total=total, unit=shown)
+
+    def _done(self) -> float:
+        now = self.progress
+        return {"steps": float(now.step), "epochs": now.epochs, "minutes": now.seconds}[self.recipe.budget.unit]
+
+    def _note(self) -> str:
+        return f"step {self.progress.step:,}  loss {self._loss:.3f}  {self._pace:,.0f} tokens/s  {self._saved()}"
+
+    def _saved(self) -> str:
+        return f"saved at step {self._saved_step:,}" if self._saved_step else "nothing saved yet"

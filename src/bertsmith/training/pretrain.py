@@ -1,0 +1,78 @@
+"""Pretraining from one end to the other: raw text or a prepared corpus in, a run folder out.
+
+The same call again goes on where it stopped: preparing by its units, training by its last good checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bertsmith.config import CorpusConfig, PretrainConfig, TokenizerConfig
+from bertsmith.data.prepare import prepare_corpus
+from bertsmith.data.shards import PreparedCorpus, is_prepared, open_corpus
+from bertsmith.data.tokenizer import obtain_tokenizer
+from bertsmith.errors import ConfigError
+from bertsmith.progress import Reporter, Silent
+from bertsmith.training.pretraining_run import PretrainingRun, PretrainResult
+from bertsmith.training.run_folder import RunFolder
+
+__all__ = ["PretrainResult", "pretrain"]
+
+
+def pretrain(
+    corpus: Sequence[str],
+    out: Path,
+    *,
+    config: PretrainConfig,
+    corpus_config: CorpusConfig = CorpusConfig(),
+    tokenizer_config: TokenizerConfig = TokenizerConfig(),
+    tokenizer: Path | None = None,
+    reporter: Reporter = Silent(),
+) -> PretrainResult:
+    """Pretrain a BERT.
+
+    Args:
+        corpus: files, globs, folders and URLs of raw text, or the folder of one prepared corpus.
+        out: the run folder.
+        config: model, objective, budget, optimizer.
+        corpus_config: how raw text is read.
+        tokenizer_config: how a tokenizer is trained, where none is given.
+        tokenizer: the folder of a finished tokenizer, for raw text.
+        reporter: told of progress.
+
+    Raises:
+        ConfigError: settings that contradict each other, or the run that the folder holds.
+        CorpusError, PreparedCorpusError, TokenizerError: what is to be read is wrong.
+        StoppedError: the user stopped the run; it was saved.
+    """
+    run = RunFolder(out)
+    settings = {**config.model_dump(), **corpus_config.model_dump(), **tokenizer_config.model_dump()}
+    with run.locked():
+        run.settle({**settings, "corpus": list(corpus), "tokenizer": tokenizer and str(tokenizer)})
+        prepared = _prepared(corpus, run, config, corpus_config, tokenizer_config, tokenizer, reporter)
+        return PretrainingRun(run, prepared, config, reporter).run()
+
+
+def _prepared(
+    corpus: Sequence[str],
+    run: RunFolder,
+    config: PretrainConfig,
+    corpus_config: CorpusConfig,
+    tokenizer_config: TokenizerConfig,
+    tokenizer: Path | None,
+    reporter: Reporter,
+) -> PreparedCorpus:
+    """The prepared corpus that was given, or one made of the raw text inside the run folder."""
+    if len(corpus) == 1 and is_prepared(Path(corpus[0])):
+        if tokenizer is not None:
+            raise ConfigError(f"{corpus[0]} is prepared, and has its tokenizer inside: leave --tokenizer out.")
+        return open_corpus(Path(corpus[0]))
+    return prepare_corpus(
+        corpus,
+        run.corpus,
+        tokenizer=obtain_tokenizer(corpus, run.corpus, tokenizer, tokenizer_config, corpus_config, reporter),
+        config=corpus_config,
+        seed=config.seed,
+        reporter=reporter,
+    )

@@ -1,0 +1,236 @@
+"""One pretraining run: its parts put together, its evaluations, its checkpoints, and what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bertsmith.config import ModelConfig, PretrainConfig
+from bertsmith.data.batch import Masking, PretrainingBatch
+from bertsmith.data.feed import PretrainingFeed
+from bertsmith.data.masking import Vocabulary
+from bertsmith.data.sampler import RowSampler, Sampling
+from bertsmith.data.shards import PreparedCorpus, Split
+from bertsmith.errors import CheckpointError
+from bertsmith.files import atomic_path
+from bertsmith.model.bert import Bert
+from bertsmith.model.folder import write_model_folder
+from bertsmith.model.formats import load_hf_tensors, to_hf_tensors
+from bertsmith.progress import Reporter
+from bertsmith.tasks.pretraining import Pretraining, frequency_loss
+from bertsmith.text.wordpiece import WordPiece
+from bertsmith.training.budget import Budget
+from bertsmith.training.card import write_card
+from bertsmith.training.checkpoints import Checkpoint, load_last_good, save_checkpoint
+from bertsmith.training.journal import Journal
+from bertsmith.training.loop import Hooks, Loop, Progress, Recipe
+from bertsmith.training.precision import choose_precision
+from bertsmith.training.report import write_report
+from bertsmith.training.run_folder import RunFolder
+
+DEFAULT_MINUTES = 30.0
+# A held-out loss not this far below the word-frequency loss: hardly more than frequencies was learned.
+PLATEAU_NATS = 0.25
+PLATEAU_SHARES = (0.3, 0.6, 1.0)
+EVALUATION_SEED = 0
+EVALUATION_MICRO_BATCH = 64
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    """A finished run.
+
+    Attributes:
+        out: the run folder.
+        metrics: of the last evaluation, on held-out documents.
+        steps, tokens, seconds: what it took.
+    """
+
+    out: Path
+    metrics: dict[str, float]
+    steps: int
+    tokens: int
+    seconds: float
+
+
+class PretrainingRun:
+    """A run from its start or its last checkpoint to its end."""
+
+    def __init__(self, run: RunFolder, corpus: PreparedCorpus, config: PretrainConfig, reporter: Reporter) -> None:
+        self.folder, self.corpus, self.config, self.reporter = run, corpus, config, reporter
+        self.tokenizer = WordPiece.load(corpus.tokenizer_folder)
+        self.task = Pretraining(config.objective)
+        self.vocabulary = vocabulary_of(self.tokenizer)
+        self.bert = self._new_model()
+        self.held_out = self._evaluation_batches()
+        labels = np.concatenate([batch.masked_labels for batch in self.held_out])
+        self.frequency_loss = frequency_loss(corpus.token_counts(), labels)
+        self.journal = Journal(run.journal)
+        self._plateau_warnings = 0
+
+    def run(self) -> PretrainResult:
+        """Train, or go on; then write the run folder's model, report and card.
+
+        Raises:
+            CheckpointError: the folder's checkpoints are of another corpus, or all damaged.
+            StoppedError: the user stopped the run; it was saved.
+        """
+        checkpoint = load_last_good(self.folder.checkpoints, warn=self.reporter.warn)
+        # Measured once a run: going on in another format would not be the same run.
+        precision = checkpoint.state["run"]["precision"] if checkpoint else choose_precision(self.config.precision)
+        loop = self._loop(Recipe.of(self.config, self._budget(), precision))
+        if checkpoint:
+            self._restore(loop, checkpoint)
+        else:
+            loop.progress.run = {"precision": precision, "corpus": self.corpus.fingerprint}
+            self.journal.rewind(0)
+        self._introduce(loop)
+        try:
+            progress = loop.run()
+        finally:
+            write_report(self.folder.report, self.journal.read(), title=self.folder.out.name)
+        self._finish(progress)
+        return PretrainResult(self.folder.out, progress.metrics, progress.step, progress.tokens, progress.seconds)
+
+    def _new_model(self) -> Bert:
+        config = self.config
+        longest = max(512, config.max_length_tokens, config.long_length_tokens if config.long_share else 0)
+        shape = ModelConfig.preset(
+            config.size,
+            vocab_size=self.tokenizer.vocab_size,
+            max_position_embeddings=longest,
+            pad_token_id=self.tokenizer.pad_id,
+        )
+        bert = Bert(shape, self.task.parts, generator=torch.Generator().manual_seed(config.seed))
+        bert.set_dropout(config.dropout)  # of this run; config.json keeps BERT's 0.1, for fine-tuning
+        return bert
+
+    def _sampler(self, split: Split, row_length: int, seed: int) -> RowSampler:
+        config = self.config
+        masking = Masking(self.vocabulary, config.mask_share, config.whole_word)
+        sampling = Sampling(seed, row_length, self.task.next_sentence, config.short_sequence_share, masking)
+        return RowSampler(self.corpus, split, sampling)
+
+    def _evaluation_batches(self) -> list[PretrainingBatch]:
+        """The same held-out rows with the same masks, whatever the run's seed."""
+        split: Split = "held-out"
+        if not self.corpus.of(split):
+            self.reporter.warn("no document is held out, so the evaluation reads training text")
+            split = "train"
+        sampler = self._sampler(split, self.config.max_length_tokens, EVALUATION_SEED)
+        batch = sampler.first(self.config.evaluation_rows)
+        size = EVALUATION_MICRO_BATCH
+        return [batch.slice(row, min(row + size, batch.rows)) for row in range(0, batch.rows, size)]
+
+    def _budget(self) -> Budget:
+        config = self.config
+        if config.steps:
+            return Budget(config.steps, "steps")
+        if config.epochs:
+            return Budget(config.epochs, "epochs")
+        return Budget(config.minutes or DEFAULT_MINUTES, "minutes")
+
+    def _loop(self, recipe: Recipe) -> Loop[Bert, PretrainingBatch]:
+        config = self.config
+        short = self._sampler("train", config.max_length_tokens, config.seed)
+        long = self._sampler("train", config.long_length_tokens, config.seed) if config.long_share else None
+        return Loop(
+            self.task,
+            model=self.bert,
+            feed=PretrainingFeed(
+                short,
+                long,
+                long_share=config.long_share,
+                batch_size=config.batch_size,
+                micro_batch_size=config.micro_batch_size,
+            ),
+            recipe=recipe,
+            hooks=Hooks(self._evaluate, lambda: to_hf_tensors(self.bert), self._save),
+            journal=self.journal,
+            reporter=self.reporter,
+        )
+
+    def _restore(self, loop: Loop[Bert, PretrainingBatch], checkpoint: Checkpoint) -> None:
+        if checkpoint.state["run"]["corpus"] != self.corpus.fingerprint:
+            raise CheckpointError(
+                f"{self.folder.out}: its checkpoints were trained on another corpus than {self.corpus.folder}. "
+                "Give the corpus that the run was begun with, or choose another --out."
+            )
+        load_hf_tensors(self.bert, checkpoint.model)
+        loop.resume(checkpoint)
+
+    def _introduce(self, loop: Loop[Bert, PretrainingBatch]) -> None:
+        """Say what is about to be trained."""
+        config, step = self.config, loop.progress.step
+        parameters = sum(parameter.numel() for parameter in self.bert.parameters())
+        whole = loop.recipe.budget
+        chosen = "" if config.steps or config.epochs or config.minutes else " (no --steps, --epochs or --minutes given)"
+        self.reporter.say(
+            f"BERT {config.size}, {parameters / 1e6:.1f} M parameters, {config.objective}, "
+            f"{loop.recipe.precision}, {whole}{chosen}; "
+            f"always guessing by word frequency has a loss of {self.frequency_loss:.2f} nats"
+        )
+        if step:
+            self.reporter.say(f"going on after step {step:,}")
+
+    def _evaluate(self, share: float) -> dict[str, float]:
+        metrics = self.task.evaluate(self.bert, self.held_out)
+        metrics["frequency_loss"] = self.frequency_loss
+        sentence_order = f", next sentence {metrics['nsp_accuracy']:.0%}" if "nsp_accuracy" in metrics else ""
+        self.reporter.say(
+            f"{min(share, 1):4.0%}  held-out loss {metrics['mlm_loss']:.3f} nats "
+            f"({self.frequency_loss - metrics['mlm_loss']:+.2f} under word frequency), "
+            f"masked words right {metrics['mlm_accuracy']:.1%}{sentence_order}"
+        )
+        self._watch_plateau(share, metrics["mlm_loss"])
+        return metrics
+
+    def _watch_plateau(self, share: float, loss: float) -> None:
+        """Say aloud, at some places of the run, that the loss does not leave the word-frequency line."""
+        reached = sum(share >= place for place in PLATEAU_SHARES)
+        if reached > self._plateau_warnings and loss > self.frequency_loss - PLATEAU_NATS:
+            self.reporter.warn(
+                f"the loss is still near that of guessing by word frequency ({self.frequency_loss:.2f}): the model has "
+                "learned hardly more than which words are common. What helps: a longer budget, a smaller --size, "
+                "another --learning-rate (3e-4 … 3e-3), more text, a smaller --vocab-size for little text."
+            )
+        self._plateau_warnings = max(reached, self._plateau_warnings)
+
+    def _save(self, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint, and give the run folder its weights, so that the model can be tried at any time."""
+        path = save_checkpoint(self.folder.checkpoints, checkpoint, keep=self.config.keep_checkpoints)
+        weights = self.folder.out / "model.safetensors"
+        if not weights.exists():
+            self.tokenizer.save(self.folder.out)
+            write_model_folder(self.bert, self.folder.out)
+        with atomic_path(weights) as beside:
+            os.link(path / "model.safetensors", beside)
+
+    def _finish(self, progress: Progress) -> None:
+        self.tokenizer.save(self.folder.out)
+        write_model_folder(self.bert, self.folder.out)
+        write_card(
+            self.folder.out,
+            config=self.config,
+            manifest=self.corpus.manifest,
+            held_out=self.corpus.documents("held-out"),
+            progress=progress,
+            records=self.journal.read(),
+        )
+
+
+def vocabulary_of(tokenizer: WordPiece) -> Vocabulary:
+    """What masking needs to know of a tokenizer."""
+    ordinary = np.setdiff1d(np.arange(tokenizer.vocab_size), tokenizer.special_ids)
+    return Vocabulary(
+        pad_id=tokenizer.pad_id,
+        cls_id=tokenizer.cls_id,
+        sep_id=tokenizer.sep_id,
+        mask_id=tokenizer.mask_id,
+        ordinary_ids=ordinary,
+        continues_word=tokenizer.continuation,
+    )

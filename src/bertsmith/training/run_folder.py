@@ -1,0 +1,91 @@
+"""The run folder: which settings it was begun with, and who is writing to it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bertsmith.errors import BertsmithError, ConfigError
+from bertsmith.files import write_text
+
+# What may change when a run goes on: it does not touch the numbers.
+_FREE = {"workers", "checkpoint_every_steps", "keep_checkpoints", "on_bad_input"}
+
+
+class RunFolder:
+    """Paths of a run, its settings and its lock."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.training = out / "training"
+        self.checkpoints = self.training / "checkpoints"
+        self.journal = self.training / "metrics.jsonl"
+        self.report = self.training / "report.html"
+        self.settings = self.training / "run.toml"
+        self.corpus = self.training / "corpus"
+
+    def settle(self, values: Mapping[str, Any]) -> None:
+        """Keep the settings of a new run, or compare them with those it was begun with.
+
+        Raises:
+            ConfigError: settings that change the numbers have changed; each is listed.
+        """
+        if self.settings.exists():
+            self._compare(values)
+            return
+        self.training.mkdir(parents=True, exist_ok=True)
+        write_text(self.settings, _toml(values))
+
+    def _compare(self, values: Mapping[str, Any]) -> None:
+        was = tomllib.loads(self.settings.read_text(encoding="utf-8"))
+        changes = [
+            f"{name} was {_shown(was.get(name))}, now {_shown(values.get(name))}"
+            for name in sorted({*was, *values} - _FREE)
+            if was.get(name) != values.get(name)
+        ]
+        if changes:
+            raise ConfigError(
+                f"{self.out} holds a run with other settings:\n  "
+                + "\n  ".join(changes)
+                + "\nTo go on with it, give the settings it was begun with "
+                + f"(--config {self.settings} has them); for a new run choose another --out."
+            )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep the folder for this process until the block ends, however it ends.
+
+        Raises:
+            BertsmithError: another process has it; it is named.
+        """
+        self.training.mkdir(parents=True, exist_ok=True)
+        with (self.training / "lock").open("a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise BertsmithError(
+                    f"{self.out}: another run is writing to this folder ({file.read().strip()}). "
+                    "Wait for it, stop it, or choose another --out."
+                ) from None
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+            yield
+
+
+def _toml(values: Mapping[str, Any]) -> str:
+    """Scalars as TOML; JSON's strings, numbers and booleans are TOML's too. None is left out."""
+    lines = [f"{name} = {json.dumps(value)}" for name, value in values.items() if value is not None]
+    return "\n".join(["# The settings of this run; pretrain --config reads them.", *lines, ""])
+
+
+def _shown(value: Any) -> str:
+    return "not given" if value is None else repr(value)

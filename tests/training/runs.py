@@ -1,0 +1,44 @@
+"""A run small enough to be repeated: a corpus of made-up words, the smallest sensible model, a few steps."""
+
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import load_file
+
+from bertsmith.config import CorpusConfig, PretrainConfig, TokenizerConfig
+from bertsmith.training.pretrain import PretrainResult, pretrain
+from data.corpora import raw_text
+
+SMALL: dict[str, Any] = {
+    "size": "tiny",
+    "steps": 20,
+    "batch_size": 8,
+    "max_length_tokens": 32,
+    "evaluation_rows": 8,
+    "checkpoint_every_steps": 5,
+    "dropout": 0.1,
+    "precision": "float32",
+}
+
+
+def write_corpus(folder: Path, *, documents: int = 150) -> Path:
+    """Raw text to pretrain on."""
+    path = folder / "text.txt"
+    path.write_text(raw_text(0, documents=documents))
+    return path
+
+
+def run(corpus: Path, out: Path, **options: Any) -> PretrainResult:
+    """Pretrain a small BERT."""
+    return pretrain(
+        [str(corpus)],
+        out,
+        config=PretrainConfig(**{**SMALL, **options}),
+        corpus_config=CorpusConfig(workers=1, held_out_share=0.1),
+        tokenizer_config=TokenizerConfig(vocab_size=200),
+    )
+
+
+def weights(out: Path) -> dict[str, bytes]:
+    """Every tensor of a run folder, as bytes."""
+    return {name: tensor.tobytes() for name, tensor in load_file(out / "model.safetensors").items()}

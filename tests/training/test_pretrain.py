@@ -1,0 +1,188 @@
+"""A whole run on raw text: it learns, it leaves a folder that others open, and it says what it did."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForPreTraining, AutoTokenizer, pipeline
+
+import bertsmith
+from bertsmith.config import ModelConfig
+from bertsmith.errors import BertsmithError, ConfigError
+from bertsmith.model.bert import Bert
+from bertsmith.progress import Silent
+from bertsmith.training.journal import Journal
+from bertsmith.training.loop import Loop
+from bertsmith.training.optimizer import build_optimizer
+from bertsmith.training.precision import choose_precision
+from training.runs import run, weights, write_corpus
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    run(write_corpus(folder), folder / "my-bert", steps=120, learning_rate=5e-3, dropout=0.0, batch_size=16, evaluation_rows=32)
+    return folder / "my-bert"
+
+
+def test_it_learns_more_than_word_frequencies(finished: Path) -> None:
+    records = Journal(finished / "training/metrics.jsonl").read()
+    evaluations = [r for r in records if r["kind"] == "evaluation"]
+    assert 15 <= len(evaluations) <= 21
+    assert evaluations[-1]["step"] == 120
+    assert records[0]["mlm_loss"] == pytest.approx(np.log(200), abs=0.3)  # knows nothing yet
+    assert evaluations[-1]["mlm_loss"] < evaluations[-1]["frequency_loss"]
+
+
+def test_transformers_opens_the_folder_and_gives_the_same_answers(finished: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(finished)
+    ours = bertsmith.load(finished)
+    text = "Abc de [MASK] fgh."
+    theirs = pipeline("fill-mask", model=str(finished), tokenizer=tokenizer, top_k=5)(text)
+    fills = ours.fill(text, top_k=5)
+    assert [fill.token_id for fill in fills] == [answer["token"] for answer in theirs]
+    assert [fill.probability for fill in fills] == pytest.approx([answer["score"] for answer in theirs], abs=1e-5)
+    model = AutoModelForPreTraining.from_pretrained(finished)
+    assert type(model).__name__ == "BertForPreTraining"
+    assert model.config.hidden_dropout_prob == 0.1
+
+
+def test_the_card_and_the_report_have_the_figures(finished: Path) -> None:
+    loss = Journal(finished / "training/metrics.jsonl").read()[-1]["mlm_loss"]
+    card, report = (finished / "README.md").read_text(), (finished / "training/report.html").read_text()
+    assert f"| masked LM loss, nats a token | {loss:.3f} |" in card
+    assert (finished / "training/curves.svg").read_text().startswith("<svg")
+    assert f"{loss:.3f}" in report
+    assert "word frequency" in report
+    assert "http" not in report.replace("http://www.w3.org", "").replace("https://www.w3.org", "")
+
+
+def test_the_loss_curve_is_the_one_it_always_was(tmp_path: Path) -> None:
+    """Golden: change this curve only with a change that is meant to change it."""
+    result = run(write_corpus(tmp_path), tmp_path / "run", steps=20, checkpoint_every_steps=50)
+    curve = [r["loss"] for r in Journal(tmp_path / "run/training/metrics.jsonl").read() if r["kind"] == "train"]
+    golden = json.loads((Path(__file__).parent / "golden_curve.json").read_text())
+    assert curve == pytest.approx(golden, rel=2e-4)
+    assert result.steps == 20
+
+
+def test_accumulation_does_not_change_the_run(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path)
+    curves = []
+    for micro in (8, 3):
+        out = tmp_path / f"micro-{micro}"
+        run(corpus, out, steps=6, dropout=0.0, micro_batch_size=micro)
+        curves.append([r["loss"] for r in Journal(out / "training/metrics.jsonl").read() if r["kind"] == "train"])
+    assert curves[0] == pytest.approx(curves[1], rel=1e-5)
+
+
+def test_seeds_differ(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path)
+    run(corpus, tmp_path / "a", steps=2)
+    run(corpus, tmp_path / "b", steps=2, seed=1)
+    assert weights(tmp_path / "a") != weights(tmp_path / "b")
+
+
+def test_budgets_of_epochs_and_minutes_end(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path, documents=40)
+    epochs = run(corpus, tmp_path / "epochs", steps=None, epochs=1.5, batch_size=4)
+    last = Journal(tmp_path / "epochs/training/metrics.jsonl").read()[-1]
+    assert 1.5 <= last["epochs"] < 2
+    assert epochs.steps > 3
+    minutes = run(corpus, tmp_path / "minutes", steps=None, minutes=0.03)
+    assert 1.8 <= minutes.seconds < 30
+    assert minutes.steps >= 1
+
+
+def test_two_phases_of_lengths(tmp_path: Path) -> None:
+    result = run(write_corpus(tmp_path), tmp_path / "run", steps=6, long_share=0.5, long_length_tokens=64)
+    assert result.steps == 6
+    records = [r for r in Journal(tmp_path / "run/training/metrics.jsonl").read() if r["kind"] == "train"]
+    tokens = np.diff([0, *(r["tokens"] for r in records)])
+    assert tokens[3:].min() > 1.5 * tokens[:3].max()
+
+
+def test_masked_lm_alone_leaves_no_next_sentence_head(tmp_path: Path) -> None:
+    result = run(write_corpus(tmp_path), tmp_path / "run", steps=2, objective="mlm")
+    assert "nsp_loss" not in result.metrics
+    assert json.loads((tmp_path / "run/config.json").read_text())["architectures"] == ["BertForMaskedLM"]
+    assert not any("pooler" in name or "seq_relationship" in name for name in weights(tmp_path / "run"))
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def poisoned(self: Loop[Bert, object], batches: object) -> dict[str, float]:
+        for parameter in self.model.parameters():
+            parameter.grad = torch.full_like(parameter, float("nan"))
+        return {"mlm": float("nan")}
+
+    monkeypatch.setattr(Loop, "_accumulate", poisoned)
+    with pytest.raises(BertsmithError, match=r"step 1: the gradient is nan.*--learning-rate"):
+        run(write_corpus(tmp_path), tmp_path / "run")
+    assert not (tmp_path / "run/model.safetensors").exists()
+
+
+def test_a_plateau_is_said_aloud(tmp_path: Path) -> None:
+    class Listener(Silent):
+        def __init__(self) -> None:
+            self.warnings: list[str] = []
+
+        def warn(self, message: str) -> None:
+            self.warnings.append(message)
+
+    from bertsmith.config import CorpusConfig, PretrainConfig, TokenizerConfig
+    from bertsmith.training.pretrain import pretrain
+    from training.runs import SMALL
+
+    listener = Listener()
+    pretrain(
+        [str(write_corpus(tmp_path))],
+        tmp_path / "run",
+        config=PretrainConfig(**{**SMALL, "learning_rate": 1e-7}),
+        corpus_config=CorpusConfig(workers=1, held_out_share=0.1),
+        tokenizer_config=TokenizerConfig(vocab_size=200),
+        reporter=listener,
+    )
+    assert sum("word frequency" in warning for warning in listener.warnings) == 3
+
+
+def test_biases_and_layer_norms_do_not_decay() -> None:
+    config = ModelConfig.preset("tiny", vocab_size=50)
+    bert = Bert(config, generator=torch.Generator().manual_seed(0))
+    decays = {
+        id(parameter): group["weight_decay"]
+        for group in build_optimizer(bert, weight_decay=0.01).param_groups
+        for parameter in group["params"]
+    }
+    for name, parameter in bert.named_parameters():
+        expected = 0.0 if name.endswith("bias") or "norm" in name else 0.01
+        assert decays[id(parameter)] == expected, name
+
+
+def test_precision_is_measured_or_as_asked() -> None:
+    assert choose_precision("float32") == "float32"
+    assert choose_precision("bfloat16") == "bfloat16"
+    assert choose_precision("auto") in ("float32", "bfloat16")
+
+
+def test_bfloat16_trains_too(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path)
+    exact = run(corpus, tmp_path / "float32", dropout=0.0).metrics["mlm_loss"]
+    assert run(corpus, tmp_path / "bfloat16", dropout=0.0, precision="bfloat16").metrics["mlm_loss"] == pytest.approx(
+        exact, abs=0.05
+    )
+
+
+def test_a_prepared_corpus_brings_its_tokenizer(finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="leave --tokenizer out"):
+        bertsmith.pretrain(finished / "training/corpus", out=tmp_path / "x", tokenizer=finished, steps=1)
+
+
+def test_two_budgets_and_unknown_options_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="steps and minutes are both a budget"):
+        bertsmith.pretrain("x.txt", out=tmp_path, steps=1, minutes=2)
+    with pytest.raises(ConfigError, match='"lerning_rate": did you mean "learning_rate"'):
+        bertsmith.pretrain("x.txt", out=tmp_path, lerning_rate=1)
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,199 @@
+"""A stopped run, gone on with, is the run that was never stopped, bit for bit; nothing half-written is ever used."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertsmith.errors import BertsmithError, CheckpointError, ConfigError, DiskFullError, StoppedError
+from bertsmith.training import checkpoints, loop
+from bertsmith.training.checkpoints import list_checkpoints, load_checkpoint
+from bertsmith.training.journal import Journal
+from bertsmith.training.run_folder import RunFolder
+from training.runs import SMALL, run, weights, write_corpus
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared once: what these tests look at comes after."""
+    folder = tmp_path_factory.mktemp("resume")
+    run(write_corpus(folder), folder / "first", steps=1)
+    return folder / "first" / "training" / "corpus"
+
+
+@pytest.fixture(scope="module")
+def straight(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("straight") / "run"
+    run(corpus, out)
+    return out
+
+
+def stop_after(step: int, monkeypatch: pytest.MonkeyPatch, how: Any) -> None:
+    """Let `how` happen once the step is done."""
+    trained = loop.Loop._train
+
+    def train(self: Any, *arguments: Any) -> None:
+        trained(self, *arguments)
+        if self.progress.step == step:
+            how()
+
+    monkeypatch.setattr(loop.Loop, "_train", train)
+
+
+def losses(out: Path) -> list[tuple[str, int, float]]:
+    return [(r["kind"], r["step"], r["mlm_loss"]) for r in Journal(out / "training" / "metrics.jsonl").read()]
+
+
+@pytest.mark.parametrize("step", [1, 5, 8])
+def test_ctrl_c_saves_and_the_same_command_goes_on(
+    corpus: Path, straight: Path, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_after(step, patch, lambda: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(StoppedError, match=f"Ctrl-C.*step {step}"):
+            run(corpus, tmp_path / "run")
+    assert load_checkpoint(list_checkpoints(tmp_path / "run/training/checkpoints")[-1]).step == step
+    result = run(corpus, tmp_path / "run")
+    assert result.steps == 20
+    assert weights(tmp_path / "run") == weights(straight)
+    assert losses(tmp_path / "run") == losses(straight)
+
+
+def test_a_crash_between_checkpoints_goes_back_to_the_last(
+    corpus: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash() -> None:
+        raise RuntimeError("power cut")
+
+    with monkeypatch.context() as patch:
+        stop_after(13, patch, crash)
+        with pytest.raises(RuntimeError, match="power cut"):
+            run(corpus, tmp_path / "run")
+    assert [path.name for path in list_checkpoints(tmp_path / "run/training/checkpoints")] == [
+        "step-00000005",
+        "step-00000010",
+    ]
+    run(corpus, tmp_path / "run")
+    assert weights(tmp_path / "run") == weights(straight)
+    assert losses(tmp_path / "run") == losses(straight)
+
+
+def test_kill_9_at_any_moment(corpus: Path, straight: Path, tmp_path: Path) -> None:
+    """A process is killed at two moments of its life, then runs to its end; `make faults` does it many times."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys; from pathlib import Path; from training.runs import run\n"
+        "run(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, str(script), str(corpus), str(tmp_path / "run")]
+    saved = tmp_path / "run/training/checkpoints"
+    for wanted in ("step-00000005", "step-00000015"):
+        process = subprocess.Popen(command, env=environment)
+        while process.poll() is None and not (saved / wanted).exists():
+            time.sleep(0.002)
+        process.kill()
+        process.wait()
+    subprocess.run(command, env=environment, check=True)
+    assert weights(tmp_path / "run") == weights(straight)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
+    corpus: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_after(13, patch, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(StoppedError, match="SIGTERM"):
+            run(corpus, tmp_path / "run")
+    newest = list_checkpoints(tmp_path / "run/training/checkpoints")[-1]
+    for name in ("model.safetensors", "optimizer.safetensors", "state.json"):
+        file = newest / name
+        whole = file.read_bytes()
+        file.write_bytes(whole[: len(whole) // 2] + bytes([whole[len(whole) // 2] ^ 1]) + whole[len(whole) // 2 + 1 :])
+        with pytest.raises(CheckpointError, match="step-00000013"):
+            load_checkpoint(newest)
+        file.write_bytes(whole)
+    (newest / "optimizer.safetensors").write_bytes(b"")
+    run(corpus, tmp_path / "run")
+    assert weights(tmp_path / "run") == weights(straight)
+
+
+def test_only_damaged_checkpoints_are_an_error(corpus: Path, tmp_path: Path) -> None:
+    run(corpus, tmp_path / "run", steps=5)
+    for path in list_checkpoints(tmp_path / "run/training/checkpoints"):
+        (path / "state.json").write_text("{")
+    with pytest.raises(CheckpointError, match="every checkpoint is damaged"):
+        run(corpus, tmp_path / "run", steps=5)
+
+
+def test_a_full_disk_ends_the_run_with_the_last_checkpoint_whole(
+    corpus: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = checkpoints._write
+
+    def full(folder: Path, checkpoint: checkpoints.Checkpoint) -> None:
+        written(folder, checkpoint)
+        if checkpoint.step == 10:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "_write", full)
+        with pytest.raises(DiskFullError, match="step-00000010.*full"):
+            run(corpus, tmp_path / "run")
+    folder = tmp_path / "run/training/checkpoints"
+    assert [path.name for path in folder.iterdir()] == ["step-00000005"]
+    assert load_checkpoint(folder / "step-00000005").step == 5
+    run(corpus, tmp_path / "run")
+    assert weights(tmp_path / "run") == weights(straight)
+
+
+def test_a_changed_setting_is_an_error_that_lists_it(corpus: Path, tmp_path: Path) -> None:
+    run(corpus, tmp_path / "run", steps=5)
+    with pytest.raises(ConfigError, match=r"learning_rate was 0\.001, now 0\.002") as raised:
+        run(corpus, tmp_path / "run", steps=5, learning_rate=2e-3, batch_size=4)
+    assert "batch_size was 8, now 4" in str(raised.value)
+    run(corpus, tmp_path / "run", steps=5, checkpoint_every_steps=2)  # does not touch the numbers
+
+
+def test_a_finished_run_is_left_as_it_is(corpus: Path, straight: Path) -> None:
+    before = weights(straight)
+    result = run(corpus, straight)
+    assert result.steps == SMALL["steps"]
+    assert result.metrics["mlm_loss"] > 0
+    assert weights(straight) == before
+
+
+def test_a_second_run_on_the_folder_is_refused_and_the_first_named(tmp_path: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from bertsmith.training.run_folder import RunFolder\n"
+        "with RunFolder(Path(sys.argv[1])).locked(): print('mine', flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE)
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"mine\n"
+        with pytest.raises(BertsmithError, match=f"process {other.pid} on"), RunFolder(tmp_path).locked():
+            pass
+    finally:
+        other.kill()
+        other.communicate()
+    with RunFolder(tmp_path).locked():
+        pass
+
+
+def test_another_corpus_is_refused(corpus: Path, tmp_path: Path) -> None:
+    run(corpus, tmp_path / "run", steps=5)
+    settings = tmp_path / "run/training/run.toml"
+    other = write_corpus(tmp_path, documents=60)
+    run(other, tmp_path / "other", steps=1)
+    moved = tmp_path / "other/training/corpus"
+    settings.write_text(settings.read_text().replace(json.dumps(str(corpus)), json.dumps(str(moved))))
+    with pytest.raises(CheckpointError, match="another corpus"):
+        run(moved, tmp_path / "run", steps=5)
