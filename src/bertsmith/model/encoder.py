@@ -1,0 +1,124 @@
+"""BERT's encoder: three embeddings, then layers of self-attention and feed-forward.
+
+Letters: B rows of the batch, T tokens of a row, D hidden width, F feed-forward width, L layers.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bertsmith.config import ModelConfig
+from bertsmith.errors import ShapeError
+from bertsmith.model.attention import SelfAttention, attention_bias
+
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,  # with erf, as in the paper's code
+    "gelu_new": partial(F.gelu, approximate="tanh"),
+    "relu": F.relu,
+}
+
+
+class BertEncoder(nn.Module):
+    """Token ids -> one hidden state a token.
+
+    Reference:
+        Devlin et al. 2019, section 3; google-research/bert, `modeling.py`.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.embeddings = Embeddings(config)
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
+
+    def forward(
+        self, input_ids: Tensor, *, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None
+    ) -> Tensor:
+        """The last layer's hidden states.
+
+        Args:
+            input_ids: (B, T) int, ids of WordPieces.
+            token_type_ids: (B, T) int, 0 for segment A, 1 for segment B.
+            position_ids: (B, T) int, the place of a token in its own sequence, from 0.
+            sequence_ids: (B, T) int, k for the k-th sequence of a row, 0 for padding: a token sees only its
+                own sequence. None where each row is one sequence without padding.
+
+        Returns:
+            (B, T, D); what stands at padding means nothing.
+
+        Raises:
+            ShapeError: rows longer than `max_position_embeddings`.
+        """
+        hidden: Tensor = self.embeddings(input_ids, token_type_ids, position_ids)  # (B, T) -> (B, T, D)
+        bias = _bias(sequence_ids, hidden)
+        for layer in self.layers:
+            hidden = layer(hidden, bias)
+        return hidden
+
+    def hidden_states(
+        self, input_ids: Tensor, *, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None
+    ) -> list[Tensor]:
+        """As `forward`, but with all on the way: L + 1 times (B, T, D), first of them the embeddings."""
+        states = [self.embeddings(input_ids, token_type_ids, position_ids)]
+        bias = _bias(sequence_ids, states[0])
+        for layer in self.layers:
+            states.append(layer(states[-1], bias))
+        return states
+
+
+def _bias(sequence_ids: Tensor | None, hidden: Tensor) -> Tensor | None:
+    """The attention bias of all layers, in the type their scores will have: made once a forward pass."""
+    if sequence_ids is None:
+        return None
+    device = hidden.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+    return attention_bias(sequence_ids, dtype)
+
+
+class Embeddings(nn.Module):
+    """Word + segment + position, each a learned vector; LayerNorm; dropout."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.word = nn.Embedding(config.vocab_size, width, padding_idx=config.pad_token_id)
+        self.token_type = nn.Embedding(config.type_vocab_size, width)
+        self.position = nn.Embedding(config.max_position_embeddings, width)
+        self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, input_ids: Tensor, token_type_ids: Tensor, position_ids: Tensor) -> Tensor:
+        """Three (B, T) -> (B, T, D)."""
+        length, longest = input_ids.shape[1], self.position.num_embeddings
+        if length > longest:
+            raise ShapeError(
+                f"rows of {length} tokens, but the model has {longest} positions (max_position_embeddings). "
+                f"Cut the rows to {longest} tokens, or take a model with more positions."
+            )
+        summed = self.word(input_ids) + self.token_type(token_type_ids) + self.position(position_ids)
+        embedded: Tensor = self.dropout(self.norm(summed))
+        return embedded
+
+
+class Layer(nn.Module):
+    """Self-attention, then feed-forward; each dropped out, added to its input, normalised (post-norm)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.attention = SelfAttention(config)
+        self.attention_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.widen = nn.Linear(width, config.intermediate_size)
+        self.activation = ACTIVATIONS[config.hidden_act]
+        self.narrow = nn.Linear(config.intermediate_size, width)
+        self.feed_forward_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, hidden: Tensor, bias: Tensor | None) -> Tensor:
+        """(B, T, D), bias (B, 1, T, T) or None -> (B, T, D)."""
+        attended = self.attention_norm(hidden + self.dropout(self.attention(hidden, bias)))
+        fed = self.narrow(self.activation(self.widen(attended)))  # (B, T, D) -> (B, T, F) -> (B, T, D)
+        layered: Tensor = self.feed_forward_norm(attended + self.dropout(fed))
+        return layered

@@ -1,0 +1,166 @@
+"""Model folders: `config.json` and weights, as Hugging Face lays them out, read and written."""
+
+import json
+import pickle
+import zipfile
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from bertsmith.errors import ModelFolderError
+from bertsmith.files import atomic_path, write_json
+from bertsmith.model.bert import PARTS, Bert, Part
+from bertsmith.model.formats import (
+    config_from_hf,
+    config_to_hf,
+    load_hf_tensors,
+    modern_names,
+    parts_of,
+    to_hf_tensors,
+)
+
+CONFIG, WEIGHTS, SHARDS, PICKLE = (
+    "config.json",
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+)
+
+
+@dataclass(frozen=True)
+class FolderReport:
+    """What a folder did not have, and what it has that was left there.
+
+    Args:
+        absent: parts of a pretrained BERT that are not in the folder.
+        left: names of tensors of known parts that were not asked for.
+        task_heads: names of tensors of a fine-tuned head (classifier, answer span).
+        ignored: names of buffers that carry no weights.
+    """
+
+    absent: tuple[Part, ...]
+    left: tuple[str, ...]
+    task_heads: tuple[str, ...]
+    ignored: tuple[str, ...]
+
+
+def read_model_folder(
+    folder: Path, *, parts: Collection[Part] | None = None, allow_pickle: bool = False
+) -> tuple[Bert, FolderReport]:
+    """The BERT in a Hugging Face model folder, in evaluation mode and float32 on the CPU.
+
+    Args:
+        folder: holds `config.json` and `model.safetensors`, or its shards, or a legacy `pytorch_model.bin`.
+        parts: the parts to load, all of which must be there; those that are there if not given.
+        allow_pickle: read a legacy `pytorch_model.bin`, with `weights_only=True`.
+
+    Returns:
+        The model (its `config` with it) and what was absent or left.
+
+    Raises:
+        ModelFolderError: something is missing, damaged or of another kind; every tensor missing or left over
+            is named.
+    """
+    folder = Path(folder)
+    try:
+        config = config_from_hf(_read_json(folder / CONFIG))
+        weights = modern_names(read_tensors(folder, allow_pickle=allow_pickle))
+        there = parts_of(weights.tensors)
+        wanted = set(there if parts is None else parts)
+        if "next_sentence" in wanted:
+            wanted.add("pooler")  # which it reads
+        left = tuple(name for name in weights.tensors if not wanted.issuperset(parts_of([name])))
+        bert = Bert(config, wanted, generator=None)
+        load_hf_tensors(bert, {name: weights.tensors[name] for name in weights.tensors if name not in left})
+    except ModelFolderError as error:
+        raise ModelFolderError(f"{folder}: {error}") from None
+    absent = tuple(part for part in PARTS if part not in there)
+    return bert.eval(), FolderReport(absent, left, weights.task_heads, weights.ignored)
+
+
+def write_model_folder(bert: Bert, folder: Path) -> None:
+    """Write `model.safetensors` and `config.json`, each whole or not at all; `transformers` opens the folder.
+
+    Raises:
+        DiskFullError: no room left.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.cpu() for name, tensor in to_hf_tensors(bert).items()}
+    with atomic_path(folder / WEIGHTS) as beside:
+        save_file(tensors, beside, metadata={"format": "pt"})
+    write_json(folder / CONFIG, config_to_hf(bert))
+
+
+def read_tensors(folder: Path, *, allow_pickle: bool = False) -> dict[str, Tensor]:
+    """All tensors of a model folder, under the names they have there.
+
+    Raises:
+        ModelFolderError: no weights, damaged ones, or a pickle without `allow_pickle`.
+    """
+    if (folder / WEIGHTS).is_file():
+        return _read_safetensors(folder / WEIGHTS)
+    if (folder / SHARDS).is_file():
+        return _read_shards(folder)
+    if not (folder / PICKLE).is_file():
+        raise ModelFolderError(f"no weights: neither {WEIGHTS} nor {SHARDS} nor {PICKLE} is there")
+    if not allow_pickle:
+        raise ModelFolderError(
+            f"the weights are a pickle ({PICKLE}), which is read on an explicit import only. "
+            f"Run `bertsmith import {folder} --out my-bert` once and use my-bert."
+        )
+    return _read_pickle(folder / PICKLE)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.parent.is_dir():
+        raise ModelFolderError("no such folder. Give a folder with config.json and model.safetensors.")
+    if not path.is_file():
+        raise ModelFolderError(f"no {path.name}: this is no model folder")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelFolderError(f"{path.name} is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise ModelFolderError(f"{path.name} holds a {type(values).__name__}, not an object of keys and values")
+    return values
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelFolderError(f"{path.name} is damaged or cut short ({error}). Fetch or copy it again.") from None
+
+
+def _read_shards(folder: Path) -> dict[str, Tensor]:
+    """The files that an index names, joined; each tensor must be where the index says."""
+    places = _read_json(folder / SHARDS).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
+        raise ModelFolderError(f'{SHARDS} has no "weight_map" of tensor names to file names')
+    tensors: dict[str, Tensor] = {}
+    for file in sorted(set(places.values())):
+        if Path(file).name != file or not (folder / file).is_file():
+            raise ModelFolderError(f"{SHARDS} names {file}, which is not in the folder")
+        tensors.update(_read_safetensors(folder / file))
+    lost = sorted(places.keys() - tensors.keys())
+    if lost:
+        raise ModelFolderError(f"{SHARDS} names tensors that its files do not hold: {', '.join(lost)}")
+    return tensors
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    try:  # only the zip layout (torch >= 1.6) can be mapped into memory
+        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelFolderError(f"{path.name} is damaged, or holds more than weights ({reason})") from None
+    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
+        raise ModelFolderError(f"{path.name} is no table of tensor names to tensors")
+    return dict(tensors)

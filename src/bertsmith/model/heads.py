@@ -1,0 +1,54 @@
+"""The heads that BERT is pretrained with.
+
+Letters: M masked places, S sequences, D hidden width, V vocabulary.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bertsmith.config import ModelConfig
+from bertsmith.model.encoder import ACTIVATIONS
+
+
+class Pooler(nn.Module):
+    """The hidden state of [CLS] -> one vector for the whole sequence: dense, tanh."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, cls_hidden: Tensor) -> Tensor:
+        """(S, D) -> (S, D)."""
+        return torch.tanh(self.dense(cls_hidden))
+
+
+class MaskedLMHead(nn.Module):
+    """Hidden states -> logits over the vocabulary: dense, activation, LayerNorm, the word embeddings again.
+
+    The decoder is the table of word embeddings itself, given to `forward`: one tensor, not a tied pair.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.activation = ACTIVATIONS[config.hidden_act]
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.bias = nn.Parameter(torch.empty(config.vocab_size))
+
+    def forward(self, hidden: Tensor, word_embeddings: Tensor) -> Tensor:
+        """(M, D), the hidden states of the masked places only, and (V, D) -> (M, V)."""
+        return F.linear(self.norm(self.activation(self.dense(hidden))), word_embeddings, self.bias)
+
+
+class NextSentenceHead(nn.Module):
+    """The pooled [CLS] -> two logits: the first for B follows A, the second for B from elsewhere."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, 2)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """(S, D) -> (S, 2)."""
+        logits: Tensor = self.dense(pooled)
+        return logits
