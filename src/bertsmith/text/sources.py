@@ -1,0 +1,193 @@
+"""Which files a corpus is made of: files, globs, folders and URLs, listed in a fixed order."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bertsmith.errors import CorpusError
+
+FORMATS = {
+    ".txt": "txt",
+    ".text": "txt",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+}
+COMPRESSIONS = {".gz": "gz", ".bz2": "bz2", ".xz": "xz", ".zst": "zst"}
+KNOWN_ENDINGS = ".txt, .text, .jsonl, .ndjson, .csv, .tsv, .parquet, each also with .gz, .bz2, .xz or .zst"
+
+# Read as text these would give rubbish in silence; any other unknown ending of a named file is read as text.
+NOT_TEXT = {".json", ".pdf", ".doc", ".docx", ".xls", ".xlsx", ".zip", ".tar", ".tgz", ".arrow", ".feather"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of a corpus.
+
+    Attributes:
+        url: path or URL, as messages show it and as it is opened.
+        format: txt, jsonl, csv, tsv or parquet.
+        compression: gz, bz2, xz, zst or None.
+        size_bytes: size as stored (compressed); None where the place does not tell.
+        fingerprint: changes when the file changes; made of size and time or etag, without reading the file.
+    """
+
+    url: str
+    format: str
+    compression: str | None
+    size_bytes: int | None
+    fingerprint: str
+
+
+def list_sources(corpus: Sequence[str]) -> list[Source]:
+    """The files of a corpus, each once, in the order given; inside a folder or glob sorted by path.
+
+    A folder is searched with its sub-folders for files of known endings; hidden ones are left out. A file
+    that is named, by itself or by a glob, is taken whatever its ending: an unknown one is read as text.
+
+    Raises:
+        CorpusError: nothing is there, a glob or folder is empty, or a place cannot be read.
+    """
+    if not corpus:
+        raise CorpusError("no corpus given: name at least one file, glob, folder or URL")
+    sources: dict[str, Source] = {}
+    for item in corpus:
+        remote = "://" in item or "::" in item
+        for source in _remote_sources(item) if remote else _local_sources(item):
+            key = source.url if remote else os.path.realpath(source.url)
+            sources.setdefault(key, source)
+    return list(sources.values())
+
+
+def kind_of(name: str) -> tuple[str | None, str | None]:
+    """Format and compression that a file's name tells; the format is None where the ending is unknown."""
+    stem, ending = os.path.splitext(name.lower())
+    compression = COMPRESSIONS.get(ending)
+    if compression:
+        ending = os.path.splitext(stem)[1]
+    return FORMATS.get(ending), compression
+
+
+def _local_sources(item: str) -> Iterator[Source]:
+    path = os.path.expanduser(item)
+    if os.path.isdir(path):
+        yield from _local_folder(path)
+    elif os.path.lexists(path):
+        yield _local_file(path)
+    elif glob.has_magic(path):
+        matches = sorted(glob.glob(path, recursive=True))
+        if not matches:
+            raise CorpusError(f'{item}: no file fits this pattern. {_beside(path)}Quote "**" to go into folders.')
+        # `a/**` yields folders too, and their files once more by themselves.
+        for match in [m for m in matches if "**" not in item or not os.path.isdir(m)]:
+            yield from _local_sources(match)
+    else:
+        raise CorpusError(f"{item}: there is no such file or folder. {_beside(path)}Check the name.")
+
+
+def _local_file(path: str) -> Source:
+    try:
+        stat = os.stat(path)
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be opened ({error.strerror}). Mend it or leave it out.") from None
+    return _source(path, size_bytes=stat.st_size, fingerprint=f"{stat.st_size}-{stat.st_mtime_ns}")
+
+
+def _local_folder(folder: str) -> Iterator[Source]:
+    found, others = [], 0
+    for parent, folders, names in os.walk(folder, onerror=_unreadable_folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        shown = [name for name in names if not name.startswith(".")]
+        known = [name for name in shown if kind_of(name)[0]]
+        found += [os.path.join(parent, name) for name in known]
+        others += len(shown) - len(known)
+    if not found:
+        raise CorpusError(
+            f"{folder}: no text file in this folder ({others} files of other kinds). "
+            f"Read are {KNOWN_ENDINGS}; a file named by itself is read as text whatever its ending."
+        )
+    yield from (_local_file(path) for path in sorted(found))
+
+
+def _unreadable_folder(error: OSError) -> None:
+    raise CorpusError(f"{error.filename}: this folder cannot be listed ({error.strerror}).") from None
+
+
+def _source(url: str, *, size_bytes: int | None, fingerprint: str) -> Source:
+    name = url.split("::")[0].rsplit("/", 1)[-1]
+    if "://" in url and url.startswith("http"):
+        name = name.split("?")[0]
+    text_format, compression = kind_of(name)
+    stem = name[: -len(compression) - 1] if compression else name
+    ending = os.path.splitext(stem.lower())[1]
+    if ending in NOT_TEXT:
+        hint = " (.jsonl, one object a line, is)" if ending == ".json" else ""
+        raise CorpusError(f"{url}: {ending} is not read{hint}. Turn it into one of {KNOWN_ENDINGS}.")
+    return Source(url, text_format or "txt", compression, size_bytes, fingerprint)
+
+
+def _beside(path: str) -> str:
+    """A sentence that tells what lies where a missing path was looked for, the nearest names first."""
+    folder, name = os.path.split(path.rstrip("/"))
+    if not os.path.isdir(folder or "."):
+        return f'The folder "{folder}" does not exist either. '
+    try:
+        names = sorted(entry for entry in os.listdir(folder or ".") if not entry.startswith("."))
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(name, names, n=3)
+    if near:
+        return f"Did you mean {' or '.join(str(Path(folder) / entry) for entry in near)}? "
+    some = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+    return f"There are: {some}. " if names else f'The folder "{folder or "."}" is empty. '
+
+
+def _remote_sources(item: str) -> Iterator[Source]:
+    """Files behind an fsspec URL: one file, a glob or a folder."""
+    import fsspec  # 0.1 s, and only URLs need it
+
+    try:
+        fs, path = fsspec.core.url_to_fs(item)
+        paths = _remote_paths(fs, path, item)
+        chain = "::" + item.split("::", 1)[1] if "::" in item else ""
+        for found in paths:
+            info = fs.info(found)
+            url = item if found == path else fs.unstrip_protocol(found) + chain
+            yield _source(url, size_bytes=info.get("size"), fingerprint=str(fs.ukey(found)))
+    except CorpusError:
+        raise
+    except FileNotFoundError:
+        raise CorpusError(f"{item}: there is no such file or folder. Check the URL.") from None
+    except ImportError as error:
+        raise CorpusError(f"{item}: {error}. Install the named package to read such URLs.") from None
+    except Exception as error:  # each file system has errors of its own
+        raise CorpusError(f"{item}: cannot be listed ({type(error).__name__}: {error}).") from None
+
+
+def _remote_paths(fs: Any, path: str, item: str) -> list[str]:
+    # In an http address "?" begins the query; elsewhere it stands for one character.
+    magic = "*" in path or (not item.startswith("http") and glob.has_magic(path))
+    if magic:
+        paths = [found for found in fs.glob(path) if fs.isfile(found)]
+        if not paths:
+            raise CorpusError(f"{item}: no file fits this pattern. Check the URL.")
+        return sorted(found for found in paths if not found.rsplit("/", 1)[-1].startswith("."))
+    if fs.info(path)["type"] != "directory":
+        return [path]
+    inside = {found: found.removeprefix(path).split("/") for found in fs.find(path)}
+    paths = sorted(
+        found
+        for found, parts in inside.items()
+        if kind_of(parts[-1])[0] and not any(part.startswith(".") for part in parts)
+    )
+    if not paths:
+        raise CorpusError(f"{item}: no text file in this folder. Read are {KNOWN_ENDINGS}.")
+    return paths

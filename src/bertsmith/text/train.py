@@ -1,0 +1,107 @@
+"""Raw files -> a trained tokenizer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from bertsmith.config import CorpusConfig, TokenizerConfig
+from bertsmith.errors import ConfigError
+from bertsmith.files import write_json
+from bertsmith.progress import Reporter, Track
+from bertsmith.text.corpus import BadInput, Source, list_sources, read_corpus
+from bertsmith.text.wordpiece import WordPiece
+
+TRAINED_WITH = "trained_with.json"
+
+
+def train_tokenizer(
+    corpus: Sequence[str], *, config: TokenizerConfig, corpus_config: CorpusConfig, reporter: Reporter
+) -> WordPiece:
+    """Train a WordPiece vocabulary on every document of a corpus, read once.
+
+    Args:
+        corpus: files, globs, folders, URLs.
+        config: of the vocabulary.
+        corpus_config: how the files are read.
+        reporter: told of progress and of what was left out.
+
+    Raises:
+        CorpusError: a broken input, or no document at all.
+        TokenizerError: the documents hold no word.
+    """
+    with reading(corpus, "learning WordPieces", config=corpus_config, reporter=reporter) as texts:
+        tokenizer = WordPiece.train(texts, config)
+    reporter.say(f"learned {tokenizer.vocab_size:,} WordPieces")
+    return tokenizer
+
+
+def kept_tokenizer(
+    folder: Path,
+    corpus: Sequence[str],
+    *,
+    config: TokenizerConfig,
+    corpus_config: CorpusConfig,
+    reporter: Reporter,
+) -> WordPiece:
+    """The tokenizer in `folder`; if there is none yet, one is trained on the corpus and kept there.
+
+    Raises:
+        ConfigError: the one in the folder was trained with other options.
+        CorpusError, TokenizerError: as `train_tokenizer`.
+    """
+    if not (folder / "tokenizer.json").exists():
+        tokenizer = train_tokenizer(corpus, config=config, corpus_config=corpus_config, reporter=reporter)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / TRAINED_WITH, config.model_dump())
+        tokenizer.save(folder)
+        return tokenizer
+    if (folder / TRAINED_WITH).exists():
+        _check_options(folder, config)
+    return WordPiece.load(folder)
+
+
+def _check_options(folder: Path, config: TokenizerConfig) -> None:
+    was, now = json.loads((folder / TRAINED_WITH).read_text(encoding="utf-8")), config.model_dump()
+    changes = [f"{name} was {was.get(name)}, now {now[name]}" for name in now if was.get(name) != now[name]]
+    if changes:
+        raise ConfigError(
+            f"{folder} holds a tokenizer trained with other options: {'; '.join(changes)}. "
+            "Give the options it was trained with, or choose another folder."
+        )
+
+
+@contextmanager
+def reading(corpus: Sequence[str], label: str, *, config: CorpusConfig, reporter: Reporter) -> Iterator[Iterator[str]]:
+    """The texts of a corpus, to be read once under a bar; what was left out is said at the end.
+
+    Raises:
+        CorpusError: a broken input, or no document at all.
+    """
+    sources = list_sources(corpus)
+    skipped: list[BadInput] = []
+    with reporter.track(label, total=_megabytes(sources), unit="MB") as track:
+        yield _texts(sources, config, skipped, track)
+    if skipped:
+        first = skipped[0]
+        reporter.warn(
+            f"{sum(bad.count for bad in skipped)} broken inputs were left out, "
+            f"the first in {first.source}, {first.place}: {first.reason}"
+        )
+
+
+def _texts(sources: Sequence[Source], config: CorpusConfig, skipped: list[BadInput], track: Track) -> Iterator[str]:
+    characters = 0
+    for document in read_corpus(sources, config, skipped=skipped):
+        yield document.text
+        characters += len(document.text)
+        track.update(characters / 1e6)
+
+
+def _megabytes(sources: Sequence[Source]) -> float | None:
+    """What there is to read, if it is known: of plain text files, about a character a byte."""
+    plain = all(source.compression is None and source.format == "txt" for source in sources)
+    sizes = [source.size_bytes for source in sources if source.size_bytes]
+    return sum(sizes) / 1e6 if plain and len(sizes) == len(sources) else None
