@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bertsmith.data.batch import Masking, PretrainingBatch, build_batch, concatenate
 from bertsmith.data.packing import PackedRows, pack
@@ -62,7 +63,9 @@ class RowSampler:
         self.corpus = corpus
         self.entries = corpus.of(split)
         self.sampling = sampling
+        self._tokens = np.array([entry.tokens for entry in self.entries], np.int64)
         self._rows = lru_cache(maxsize=2)(self._plan)
+        self._order = lru_cache(maxsize=2)(self._draw_order)
 
     def take(self, position: Position, rows: int) -> tuple[PretrainingBatch, Position]:
         """The next `rows` rows, going on into the next shard and epoch, and the position after them."""
@@ -90,12 +93,12 @@ class RowSampler:
 
     def epochs_done(self, position: Position) -> float:
         """Passes over the corpus up to a position, by its shards' tokens."""
-        order = self._order(position.epoch)
-        tokens = [self.entries[index].tokens for index in order]
-        inside = 0.0
+        order, before = self._order(position.epoch)
+        tokens = float(before[position.shard])
         if position.row:
-            inside = tokens[position.shard] * position.row / len(self._rows(position.epoch, position.shard).packed)
-        return position.epoch + (sum(tokens[: position.shard]) + inside) / sum(tokens)
+            share = position.row / len(self._rows(position.epoch, position.shard).packed)
+            tokens += share * int(self._tokens[order[position.shard]])
+        return position.epoch + tokens / int(self._tokens.sum())
 
     def same_share(self, position: Position, other: RowSampler) -> Position:
         """The position of this sampler at the share of the shard where `other`, of another row length, stands."""
@@ -113,12 +116,13 @@ class RowSampler:
             return Position(position.epoch, position.shard + 1, 0)
         return Position(position.epoch + 1, 0, 0)
 
-    def _order(self, epoch: int) -> list[int]:
-        rng = generator("order", self.sampling.seed, epoch)
-        return [int(index) for index in rng.permutation(len(self.entries))]
+    def _draw_order(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The shards in the order of an epoch, and the tokens before each of them."""
+        order = generator("order", self.sampling.seed, epoch).permutation(len(self.entries))
+        return order, np.cumsum(self._tokens[order]) - self._tokens[order]
 
     def _plan(self, epoch: int, shard: int) -> _ShardRows:
-        entry: ShardEntry = self.entries[self._order(epoch)[shard]]
+        entry: ShardEntry = self.entries[self._order(epoch)[0][shard]]
         opened = self.corpus.open(entry)
         sampling = self.sampling
         rng = generator("pairs", sampling.seed, epoch, entry.file, sampling.row_length)
