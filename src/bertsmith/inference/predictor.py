@@ -1,0 +1,188 @@
+"""A model folder, ready to answer: the command line, the server and notebooks all go through it.
+
+Letters: B texts of a batch, T tokens, D hidden width.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bertsmith.errors import InputError, ModelFolderError, TokenizerError
+from bertsmith.inference.batches import sliding_windows, token_budget_batches
+from bertsmith.model.bert import Bert
+from bertsmith.model.folder import read_model_folder
+from bertsmith.tasks.fill_mask import Fill, fill_masks
+from bertsmith.text.wordpiece import WordPiece
+
+Pooling = Literal["mean", "cls"]
+BATCH_TOKENS = 4096
+
+
+def load(folder: str | os.PathLike[str]) -> Predictor:
+    """Open a run folder, or any Hugging Face BERT folder.
+
+    Args:
+        folder: `config.json`, the weights and the tokenizer.
+
+    Raises:
+        ModelFolderError: the folder is missing or incomplete, or holds no BERT.
+        TokenizerError: it has no tokenizer, or one that does not fit the model.
+    """
+    path = Path(folder)
+    bert, _ = read_model_folder(path)
+    return Predictor(bert, WordPiece.load(path), name=str(path))
+
+
+class Predictor:
+    """A BERT with its tokenizer, in float32. Any number of threads may ask the same one.
+
+    Args:
+        bert: the model.
+        tokenizer: its tokenizer.
+        name: what messages call it.
+    """
+
+    def __init__(self, bert: Bert, tokenizer: WordPiece, *, name: str = "the model") -> None:
+        if tokenizer.vocab_size > bert.config.vocab_size:
+            raise TokenizerError(
+                f"{name}: the tokenizer has {tokenizer.vocab_size} WordPieces and the model only "
+                f"{bert.config.vocab_size}. Put the tokenizer there that the model was trained with."
+            )
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.bert = bert.eval().to(device)
+        self.tokenizer = tokenizer
+        self.name = name
+
+    @property
+    def max_length_tokens(self) -> int:
+        """Tokens that the model reads at once, [CLS] and [SEP] included."""
+        return self.bert.config.max_position_embeddings
+
+    def fill(
+        self,
+        text: str,
+        pair: str | None = None,
+        *,
+        top_k: int | None = None,
+        candidates: Sequence[str] | None = None,
+    ) -> list[Fill] | list[list[Fill]]:
+        """The likeliest words at [MASK].
+
+        Args:
+            text: with one or several [MASK].
+            pair: a second text.
+            top_k: answers a mask; 5 if not given, or all candidates.
+            candidates: answer only among these words, each of which is one WordPiece.
+
+        Returns:
+            The answers by falling probability; with several masks, a list of such lists.
+
+        Raises:
+            InputError: no [MASK], a candidate of several WordPieces, or `top_k` below 1.
+            ModelFolderError: the model has no masked LM head.
+        """
+        masks = self.fill_each(text, pair, top_k=top_k, candidates=candidates)
+        return masks[0] if len(masks) == 1 else masks
+
+    def fill_each(
+        self,
+        text: str,
+        pair: str | None = None,
+        *,
+        top_k: int | None = None,
+        candidates: Sequence[str] | None = None,
+    ) -> list[list[Fill]]:
+        """As `fill`, but always one list a mask."""
+        if self.bert.masked_lm is None:
+            raise ModelFolderError(
+                f"{self.name} has no masked LM head, so it fills no masks; it embeds texts. "
+                "Take a folder with the head that it was pretrained with."
+            )
+        return fill_masks(self.bert, self.tokenizer, text, pair=pair, top_k=top_k, candidates=candidates)
+
+    def embed(
+        self, texts: Sequence[str], *, pooling: Pooling = "mean", batch_tokens: int = BATCH_TOKENS
+    ) -> NDArray[np.float32]:
+        """One vector a text.
+
+        A text that is longer than the model is read in windows that overlap by a quarter; its vector is their
+        mean, weighted by their tokens, and a warning says how many texts that was.
+
+        Args:
+            texts: any number of them; an empty text is read as [CLS] [SEP].
+            pooling: "mean" over all tokens, [CLS] and [SEP] too, as sentence-transformers does; or the
+                hidden state of [CLS].
+            batch_tokens: tokens that go through the model at once.
+
+        Returns:
+            (len(texts), D) float32.
+
+        Raises:
+            InputError: something other than a list of texts.
+        """
+        _check_texts(texts, pooling)
+        bodies, owners = self._windows(texts)
+        vectors = np.zeros((len(texts), self.bert.config.hidden_size), dtype=np.float32)
+        weights = np.zeros((len(texts), 1), dtype=np.float32)
+        for batch in token_budget_batches([len(body) for body in bodies], batch_tokens):
+            for index, vector in zip(batch, self._pooled([bodies[i] for i in batch], pooling), strict=True):
+                vectors[owners[index]] += vector * len(bodies[index])
+                weights[owners[index]] += len(bodies[index])
+        return np.divide(vectors, weights, out=vectors)
+
+    def _windows(self, texts: Sequence[str]) -> tuple[list[list[int]], list[int]]:
+        """Token ids with [CLS] and [SEP], window by window, and the text that each belongs to."""
+        room = self.max_length_tokens - 2
+        flat, lengths = self.tokenizer.encode_sentences(list(texts))
+        bodies, owners = [], []
+        for owner, ids in enumerate(np.split(flat, np.cumsum(lengths)[:-1]) if len(texts) else []):
+            for window in sliding_windows(len(ids), room, overlap=room // 4):
+                body = ids[window.start : window.stop].tolist()
+                bodies.append([self.tokenizer.cls_id, *body, self.tokenizer.sep_id])
+                owners.append(owner)
+        long = int((lengths > room).sum())
+        if long:
+            warnings.warn(
+                f"{long} of {len(texts)} texts are longer than the {room} tokens the model reads at once; "
+                "each was read in overlapping windows, and its vector is their mean",
+                stacklevel=3,
+            )
+        return bodies, owners
+
+    @torch.inference_mode()
+    def _pooled(self, bodies: list[list[int]], pooling: Pooling) -> NDArray[np.float32]:
+        """Vectors of a batch, (B, D)."""
+        device = self.bert.encoder.embeddings.word.weight.device
+        longest = max(map(len, bodies))
+        input_ids = torch.tensor([body + [0] * (longest - len(body)) for body in bodies], device=device)
+        lengths = torch.tensor([[len(body)] for body in bodies], device=device)
+        position_ids = torch.arange(longest, device=device).expand_as(input_ids)  # (T,) -> (B, T)
+        real = position_ids < lengths  # (B, T) bool
+        hidden: Tensor = self.bert(
+            input_ids,
+            token_type_ids=torch.zeros_like(input_ids),
+            position_ids=position_ids,
+            sequence_ids=None if bool(real.all()) else real.long(),
+        )
+        mean = (hidden * real[..., None]).sum(dim=1) / lengths  # (B, T, D) -> (B, D)
+        vectors: NDArray[np.float32] = (hidden[:, 0] if pooling == "cls" else mean).float().cpu().numpy()
+        return vectors
+
+
+def _check_texts(texts: Sequence[str], pooling: str) -> None:
+    if isinstance(texts, str):
+        raise InputError("embed takes a list of texts and got one str: write embed([text])")
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"text {index} of {len(texts)} is no str but {type(text).__name__}")
+    if pooling not in ("mean", "cls"):
+        raise InputError(f'pooling "{pooling}" is not known; there are "mean" and "cls"')
