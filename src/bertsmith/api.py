@@ -1,0 +1,120 @@
+"""What the command line does, as functions; options are keywords, named as the fields of the configs."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from bertsmith.config import Config, CorpusConfig, PretrainConfig, TokenizerConfig
+from bertsmith.errors import ConfigError
+from bertsmith.progress import Reporter, Terminal
+
+if TYPE_CHECKING:
+    from bertsmith.data.shards import PreparedCorpus
+    from bertsmith.training.pretrain import PretrainResult
+
+AnyPath: TypeAlias = str | os.PathLike[str]
+
+
+def pretrain(
+    corpus: AnyPath | Sequence[AnyPath],
+    *,
+    out: AnyPath,
+    tokenizer: AnyPath | None = None,
+    reporter: Reporter | None = None,
+    **options: Any,
+) -> PretrainResult:
+    """Pretrain a BERT on raw text, or on a prepared corpus; the same call again goes on where it stopped.
+
+    Args:
+        corpus: files, globs, folders, URLs; or the folder of a prepared corpus.
+        out: the run folder, a Hugging Face model folder when it is done.
+        tokenizer: folder of a finished tokenizer; if not given, one is trained on the corpus.
+        reporter: told of progress; stderr if not given.
+        options: fields of PretrainConfig, CorpusConfig, TokenizerConfig, such as `size="mini"`.
+
+    Raises:
+        ConfigError: an unknown option, or a value that does not fit.
+        BertsmithError: as `bertsmith.training.pretrain.pretrain`.
+    """
+    pretraining, reading, vocabulary = split_options(options, PretrainConfig, CorpusConfig, TokenizerConfig)
+    from bertsmith.training.pretrain import pretrain as run
+
+    return run(
+        corpus_words(corpus),
+        Path(out),
+        config=PretrainConfig(**pretraining),
+        corpus_config=CorpusConfig(**reading),
+        tokenizer_config=TokenizerConfig(**vocabulary),
+        tokenizer=None if tokenizer is None else Path(tokenizer),
+        reporter=reporter or Terminal(),
+    )
+
+
+def prepare(
+    corpus: AnyPath | Sequence[AnyPath],
+    *,
+    out: AnyPath,
+    tokenizer: AnyPath | None = None,
+    seed: int = 0,
+    shard_tokens: int = 4_000_000,
+    reporter: Reporter | None = None,
+    **options: Any,
+) -> PreparedCorpus:
+    """Turn raw text into a prepared corpus; the same call again goes on where it stopped.
+
+    Args:
+        corpus: files, globs, folders, URLs.
+        out: the folder of the prepared corpus; its tokenizer is in `out/tokenizer`.
+        tokenizer: folder of a finished tokenizer; if not given, one is trained on the corpus.
+        seed: kept with the corpus.
+        shard_tokens: about how many tokens a shard has.
+        reporter: told of progress; stderr if not given.
+        options: fields of CorpusConfig and TokenizerConfig, such as `language="de"`, `cased=True`.
+
+    Raises:
+        ConfigError: an unknown option, or a value that does not fit.
+        BertsmithError: as `bertsmith.data.prepare.prepare_corpus`.
+    """
+    reading, vocabulary = split_options(options, CorpusConfig, TokenizerConfig)
+    config, reporter = CorpusConfig(**reading), reporter or Terminal()
+    tokenizer_config = TokenizerConfig(**vocabulary)
+    from bertsmith.data.prepare import prepare_corpus
+    from bertsmith.data.tokenizer import obtain_tokenizer
+
+    words, folder = corpus_words(corpus), Path(out)
+    given = None if tokenizer is None else Path(tokenizer)
+    pieces = obtain_tokenizer(words, folder, given, tokenizer_config, config, reporter)
+    return prepare_corpus(
+        words,
+        folder,
+        tokenizer=pieces,
+        config=config,
+        seed=seed,
+        shard_tokens=shard_tokens,
+        reporter=reporter,
+    )
+
+
+def corpus_words(corpus: AnyPath | Sequence[AnyPath]) -> list[str]:
+    """One path or several, as words of a command line."""
+    several = [corpus] if isinstance(corpus, str | os.PathLike) else corpus
+    return [os.fspath(path) for path in several]
+
+
+def split_options(options: Mapping[str, Any], *configs: type[Config]) -> list[dict[str, Any]]:
+    """Deal keywords out to the configs whose fields they are.
+
+    Raises:
+        ConfigError: a keyword that none of them has, with the nearest that one has.
+    """
+    known = [name for config in configs for name in config.model_fields]
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(known)}"
+            raise ConfigError(f'unknown option "{name}": {hint}')
+    return [{name: options[name] for name in config.model_fields if name in options} for config in configs]

@@ -1,0 +1,55 @@
+"""What the commands share: their common options, and how they answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+from rich.console import Console
+
+from bertsmith.config import CorpusConfig, PretrainConfig, TokenizerConfig
+from bertsmith.progress import Terminal
+
+COMMON = Group("Common options", sort_key=100)
+
+ConfigFile = Annotated[
+    Path | None,
+    Parameter(
+        name="--config",
+        group=COMMON,
+        help="TOML file with options of this command. Flags win over BERTSMITH_… variables, these over it.",
+    ),
+]
+Json = Annotated[bool, Parameter(name="--json", negative="", group=COMMON, help="Print one JSON object on stdout.")]
+Corpus = Annotated[
+    list[str],
+    Parameter(
+        help="Files, globs, folders, URLs: .txt, .jsonl, .csv, .tsv, .parquet; plain, .gz, .bz2, .xz, .zst.",
+    ),
+]
+TokenizerFolder = Annotated[
+    Path | None,
+    Parameter(help="Folder of a finished tokenizer; if not given, one is trained on the corpus."),
+]
+Model = Annotated[Path, Parameter(help="A run folder, or any Hugging Face BERT folder.")]
+
+CorpusOptions = Annotated[CorpusConfig, Parameter(name="*", group=Group("Reading text", sort_key=30))]
+TokenizerOptions = Annotated[TokenizerConfig, Parameter(name="*", group=Group("Vocabulary", sort_key=40))]
+PretrainOptions = Annotated[PretrainConfig, Parameter(name="*", group=Group("Pretraining", sort_key=20))]
+
+
+def answer(values: dict[str, Any]) -> None:
+    """One JSON object on stdout."""
+    print(json.dumps(values, ensure_ascii=False, default=str))
+
+
+def reporter() -> Terminal:
+    """Where progress and remarks go: stderr."""
+    return Terminal()
+
+
+def stdout() -> Console:
+    """Where tables for people go."""
+    return Console(highlight=False)

@@ -1,0 +1,54 @@
+"""`bertsmith embed MODEL FILE`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from bertsmith.cli.common import ConfigFile, Json, Model, answer, reporter
+from bertsmith.errors import InputError
+
+
+def embed(
+    model: Model,
+    file: Annotated[str, Parameter(allow_leading_hyphen=True, help="Text file, a text a line; - reads stdin.")],
+    *,
+    out: Annotated[Path | None, Parameter(help="The .npy to write; if not given, beside FILE.")] = None,
+    pooling: Annotated[
+        Literal["mean", "cls"], Parameter(help="Mean over the tokens, or the hidden state of [CLS].")
+    ] = "mean",
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    if out is None and not as_json:
+        if file == "-":
+            raise InputError("texts from stdin need --out vectors.npy, or --json to print their vectors")
+        out = Path(file).with_suffix(".npy")
+    texts = _lines(file)
+
+    import numpy as np
+
+    from bertsmith.files import atomic_path
+    from bertsmith.inference.predictor import load
+
+    vectors = load(model).embed(texts, pooling=pooling)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(out) as beside, beside.open("wb") as written:
+            np.save(written, vectors, allow_pickle=False)
+        reporter().say(f"{out}: {vectors.shape[0]} vectors of {vectors.shape[1]} float32, a row a line")
+    if as_json:
+        shown = {"out": out} if out is not None else {"embeddings": vectors.tolist()}
+        answer({"shape": list(vectors.shape), "pooling": pooling, **shown})
+
+
+def _lines(file: str) -> list[str]:
+    try:
+        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        lines = data.decode("utf-8").removesuffix("\n").split("\n")  # splitlines() would split at more
+        return [line.rstrip("\r") for line in lines] if data else []
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: byte {error.start} is not UTF-8 ({error.reason})") from None
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from None

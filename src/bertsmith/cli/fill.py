@@ -1,0 +1,67 @@
+"""`bertsmith fill MODEL TEXT`."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from bertsmith.cli.common import ConfigFile, Json, Model, answer, stdout
+
+if TYPE_CHECKING:
+    from bertsmith.tasks.fill_mask import Fill
+
+
+def fill(
+    model: Model,
+    text: Annotated[
+        str,
+        Parameter(
+            allow_leading_hyphen=True,
+            help="A text with [MASK], one or several; - reads a text a line from stdin.",
+        ),
+    ],
+    *,
+    pair: Annotated[str | None, Parameter(help="A second text.")] = None,
+    top_k: Annotated[int | None, Parameter(help="Answers a mask; 5 if not given, or all candidates.")] = None,
+    candidates: Annotated[str | None, Parameter(help="Answer only among these words: pain,fever.")] = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    from bertsmith.inference.predictor import load
+
+    predictor = load(model)
+    words = [word.strip() for word in candidates.split(",")] if candidates else None
+    answers = []
+    for each in _texts(text):
+        masks = predictor.fill_each(each, pair, top_k=top_k, candidates=words)
+        if as_json:
+            fills = [[asdict(fill) for fill in mask] for mask in masks]
+            answers.append({"text": each, "pair": pair, "masks": fills})
+        else:
+            print_masks(each if pair is None else f"{each} | {pair}", masks)
+    if as_json:
+        answer({"answers": answers})
+
+
+def _texts(text: str) -> Iterable[str]:
+    if text != "-":
+        return [text]
+    return (line.rstrip("\n") for line in sys.stdin if line.strip())
+
+
+def print_masks(text: str, masks: Sequence[Sequence["Fill"]]) -> None:
+    """A table a mask: the word, its probability, the filled text."""
+    from rich.table import Table
+    from rich.text import Text
+
+    console = stdout()
+    console.print(Text(text, style="bold"))
+    for number, fills in enumerate(masks, start=1):
+        table = Table("word", "probability", "text", box=None, padding=(0, 2), header_style="dim")
+        for fill in fills:
+            table.add_row(Text(fill.token, style="green"), f"{fill.probability:.4f}", Text(fill.text))
+        if len(masks) > 1:
+            console.print(f"mask {number} of {len(masks)}", style="cyan")
+        console.print(table)

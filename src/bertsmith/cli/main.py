@@ -1,0 +1,168 @@
+"""The command `bertsmith`. Commands are loaded when they are called, so that `--help` stays quick."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+import tomllib
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.argument import ArgumentCollection
+from cyclopts.config import Dict, Env
+from cyclopts.exceptions import UnusedCliTokensError
+
+from bertsmith import __version__
+from bertsmith.errors import BertsmithError, ConfigError
+
+FAILED, USAGE = 1, 2
+
+# The words of a command -> its function, and its help. The help stands here so that listing imports nothing.
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "tokenizer train": ("tokenizer:train", "Train a WordPiece vocabulary on raw text."),
+    "tokenizer report": (
+        "tokenizer:report",
+        "How a tokenizer cuts a text: unknown words, WordPieces a word, the words it cuts worst.",
+    ),
+    "demo": (
+        "demo:demo",
+        """The whole journey in about three minutes, with no file and no network.
+
+        The text is the documentation of the Python that runs it. Run again, it goes on where it stopped.""",
+    ),
+    "prepare": (
+        "prepare:prepare",
+        """Raw text to a prepared corpus: tokenized documents in Arrow files.
+
+        Without a tokenizer it trains one. Run again, it goes on where it stopped.""",
+    ),
+    "pretrain": (
+        "pretrain:pretrain",
+        """Pretrain a BERT on raw text, or on a prepared corpus.
+
+        The budget is --steps, --epochs or --minutes; without one, 30 minutes. Ctrl-C saves first, and the
+        same command again goes on where it stopped.""",
+    ),
+    "fill": (
+        "fill:fill",
+        """The likeliest words at each [MASK] of a text, with their probabilities.
+
+        Several masks are filled one by one, each while the others stay masked.""",
+    ),
+    "embed": (
+        "embed:embed",
+        """A vector for each line of a file: a numpy array (lines, hidden_size) of float32.
+
+        A line that is longer than the model is read in windows, whose vectors are averaged.""",
+    ),
+    "import": (
+        "import_:import_",
+        """Turn a Hugging Face BERT folder into a run folder: safetensors, today's tensor names.
+
+        A legacy pytorch_model.bin is read here and nowhere else, and only its weights. Parts that the folder
+        does not have are listed, not made up.""",
+    ),
+}
+
+
+def _options_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Fill options that neither a flag nor the environment has set from the file of `--config`."""
+    given = next((arg.tokens for arg in arguments if "--config" in arg.names), [])
+    if not given:
+        return
+    path = Path(given[0].value)
+    values = _read_toml(path)
+    known = sorted({name.lstrip("-") for arg in arguments for name in arg.names if name.startswith("--")})
+    for key in values:
+        if key.replace("_", "-") not in known:
+            raise ConfigError(_unknown_key(path, key, known))
+    Dict(values, source=str(path), use_commands_as_keys=False)(app, commands, arguments)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}). Check --config.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: no valid TOML: {error}") from None
+
+
+def _unknown_key(path: Path, key: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(key.replace("_", "-"), known, n=1)
+    hint = f'did you mean "{near[0].replace("-", "_")}"?' if near else "--help lists what there is."
+    return f'{path}: unknown option "{key}": {hint}'
+
+
+def build_app() -> App:
+    """The command line; none of its commands is imported yet."""
+    app = App(
+        name="bertsmith",
+        help="From raw text to your own BERT, with one tool, on the hardware you have.",
+        version=__version__,
+        config=(Env("BERTSMITH_", command=False, show=False), _options_from_file),
+        default_parameter=Parameter(negative_iterable=(), negative_none=()),
+        result_action="return_value",
+        exit_on_error=False,
+        print_error=False,
+        suppress_keyboard_interrupt=False,
+    )
+    groups = {"tokenizer": App(name="tokenizer", help="Train a WordPiece vocabulary, or see how one fits a text.")}
+    for group in groups.values():
+        app.command(group)
+    for words, (home, text) in COMMANDS.items():
+        group_name, _, name = words.rpartition(" ")
+        groups.get(group_name, app).command(f"bertsmith.cli.{home}", name=name, help=text)
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the words after `bertsmith`; the process's own if not given.
+
+    Returns:
+        The exit status: 0 done, 1 failed, 2 the user's words or data are wrong.
+    """
+    debug = bool(os.environ.get("BERTSMITH_DEBUG"))
+    # Read when torch is loaded. Beside other busy processes, threads that spin long at each barrier make a step on
+    # few cores 10 to 30 times slower (2 s for 50 ms); at this count a machine of our own loses nothing.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    warnings.showwarning = _show_warning
+    try:
+        build_app()(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output has gone, as in `bertsmith … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (BertsmithError, CycloptsError, OSError) as error:
+        if debug:
+            raise
+        hint = " Is an option misspelt? --help lists them." if isinstance(error, UnusedCliTokensError) else ""
+        _complain(str(error) + hint)
+        return USAGE if isinstance(error, CycloptsError) else getattr(error, "exit_status", FAILED)
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        _complain("stopped by Ctrl-C")
+        return FAILED
+    return 0
+
+
+def _complain(message: str) -> None:
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+    console.print("error: " + message.rstrip(), style="red", markup=False, soft_wrap=True)
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    from bertsmith.progress import Terminal
+
+    Terminal().warn(str(message))

@@ -1,0 +1,233 @@
+"""The commands, mostly in this process; the real entry point where it matters."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bertsmith.cli.main import COMMANDS, main
+from bertsmith.config import CorpusConfig, PretrainConfig, TokenizerConfig
+
+TEXT = "The patient was given a medicine.\nThe nurse saw the doctor in the ward.\n\nPains and wards. The end.\n" * 20
+OPTIONS_OF = {
+    "tokenizer train": (TokenizerConfig, CorpusConfig),
+    "tokenizer report": (CorpusConfig,),
+    "prepare": (TokenizerConfig, CorpusConfig),
+    "pretrain": (PretrainConfig, TokenizerConfig, CorpusConfig),
+}
+
+
+@pytest.fixture(autouse=True)
+def _wide_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture
+def notes(tmp_path, monkeypatch):
+    """A working directory with some text."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text(TEXT, encoding="utf-8")
+    return tmp_path
+
+
+def run_json(capsys, *argv: object):
+    assert main([*map(str, argv), "--json"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1, "one JSON object and nothing else on stdout"
+    return json.loads(out)
+
+
+def complaint(capsys, *argv: object) -> str:
+    """What a command that must fail for the user's words says."""
+    assert main([str(word) for word in argv]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_help_of_every_command_lists_its_options(words, capsys):
+    assert main([*words.split(), "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "--config" in shown
+    assert "--json" in shown
+    for config in OPTIONS_OF.get(words, ()):
+        for name, field in config.model_fields.items():
+            assert f"--{name.replace('_', '-')}" in shown
+            assert field.description.split()[0] in shown
+
+
+def test_help_lists_every_command_without_torch_or_a_config():
+    code = (
+        "import sys; from bertsmith.cli.main import main; main(['--help']);"
+        "print(sorted({'torch', 'pydantic', 'numpy', 'tokenizers'} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.splitlines()[-1] == "[]"
+    for words in COMMANDS:
+        assert words.split()[0] in shown
+
+
+def test_the_module_is_the_command():
+    run = subprocess.run([sys.executable, "-m", "bertsmith", "fil"], capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert 'Did you mean "fill"?' in run.stderr
+    assert run.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["pretrain", "a.txt", "--out", "x", "--stps", "3"], "--steps"),
+        (["pretrain", "a.txt", "--out", "x", "--steps", "many"], "many"),
+        (["pretrain", "a.txt", "--out", "x", "--size", "huge"], "'tiny', 'mini'"),
+        (["pretrain", "a.txt", "--out", "x", "--mask-share", "1.5"], "mask_share"),
+        (["pretrain", "--out", "x"], "--corpus"),
+        (["prepare", "missing.txt", "--out", "x"], "missing.txt"),
+        (["fill", "nowhere", "A [MASK]."], "nowhere"),
+        (["fill", "nowhere", "--topk", "3", "A [MASK]."], "misspelt"),
+        (["embed", "nowhere", "-"], "--out"),
+        (["embed", "nowhere", "missing.txt"], "missing.txt"),
+    ],
+)
+def test_the_users_mistakes_have_status_2_and_name_the_place(notes, capsys, argv, message):
+    assert message in complaint(capsys, *argv)
+
+
+def test_flags_win_over_the_environment_which_wins_over_the_file(notes, capsys, monkeypatch):
+    Path("run.toml").write_text(
+        'corpus = ["notes.txt"]\nout = "from-file"\nvocab_size = 70\nmin-frequency = 2\n', encoding="utf-8"
+    )
+    assert run_json(capsys, "tokenizer", "train", "--config", "run.toml") == {"out": "from-file", "vocab_size": 70}
+    monkeypatch.setenv("BERTSMITH_VOCAB_SIZE", "71")
+    monkeypatch.setenv("BERTSMITH_OUT", "from-environment")
+    made = run_json(capsys, "tokenizer", "train", "--config", "run.toml")
+    assert made == {"out": "from-environment", "vocab_size": 71}
+    made = run_json(capsys, "tokenizer", "train", "--config", "run.toml", "--vocab-size", "72", "--out", "flag")
+    assert made == {"out": "flag", "vocab_size": 72}
+    assert Path("flag/tokenizer.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
+        ("vocab_sise = 40", 'run.toml: unknown option "vocab_sise": did you mean "vocab_size"?'),
+        ("whatever = 40", '"whatever": --help lists what there is'),
+        ("vocab_size = ", "no valid TOML"),
+        ('vocab_size = "many"', "many"),
+    ],
+)
+def test_a_wrong_file_is_explained(notes, capsys, toml, message):
+    Path("run.toml").write_text(toml, encoding="utf-8")
+    assert message in complaint(capsys, "tokenizer", "train", "notes.txt", "--out", "x", "--config", "run.toml")
+
+
+def test_a_missing_config_file_is_named(notes, capsys):
+    error = complaint(capsys, "tokenizer", "train", "notes.txt", "--out", "x", "--config", "gone.toml")
+    assert "gone.toml: cannot be read" in error
+
+
+def test_tokenizer_report_counts_what_is_cut(notes, capsys):
+    run_json(capsys, "tokenizer", "train", "notes.txt", "--out", "tok", "--vocab-size", "200")
+    Path("odd.txt").write_text("nurseward the\n", encoding="utf-8")
+    metrics = run_json(capsys, "tokenizer", "report", "tok", "odd.txt")["metrics"]
+    assert metrics["words"] == 2
+    assert metrics["whole_word_share"] == 0.5
+    assert [cut["word"] for cut in metrics["worst_cut_words"]] == ["nurseward"]
+    assert main(["tokenizer", "report", "tok", "odd.txt"]) == 0
+    assert "nurseward" in capsys.readouterr().out
+
+
+def test_prepare_keeps_its_tokenizer_and_notices_other_options(notes, capsys):
+    made = run_json(capsys, "prepare", "notes.txt", "--out", "corpus", "--vocab-size", "70", "--workers", "1")
+    assert made["counts"]["documents"] == 21
+    assert Path("corpus/tokenizer/vocab.txt").read_text(encoding="utf-8").count("\n") == 70
+    error = complaint(capsys, "prepare", "notes.txt", "--out", "corpus", "--vocab-size", "71", "--workers", "1")
+    assert "vocab_size was 70, now 71" in error
+
+
+def test_fill_answers_as_json_and_as_a_table(tiny_bert, capsys):
+    made = run_json(capsys, "fill", tiny_bert, "The [MASK] [MASK].", "--candidates", "nurse, pain")
+    (only,) = made["answers"]
+    assert [len(mask) for mask in only["masks"]] == [2, 2]
+    assert {fill["token"] for fill in only["masks"][0]} == {"nurse", "pain"}
+    assert main(["fill", str(tiny_bert), "The [MASK] [red]pain[/red].", "--top-k", "3"]) == 0
+    assert capsys.readouterr().out.count("[red]pain[/red]") == 4
+
+
+def test_fill_reads_lines_from_stdin(tiny_bert, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a [MASK]\n\nthe [MASK]\n"))
+    answers = run_json(capsys, "fill", tiny_bert, "-")["answers"]
+    assert [each["text"] for each in answers] == ["a [MASK]", "the [MASK]"]
+
+
+def test_embed_writes_a_row_a_line(tiny_bert, notes, capsys):
+    Path("lines.txt").write_text("the pain\r\n\nthe ward\u2028here", encoding="utf-8")
+    assert main(["embed", str(tiny_bert), "lines.txt"]) == 0
+    vectors = np.load("lines.npy")
+    assert vectors.shape == (3, 16)
+    shown = run_json(capsys, "embed", tiny_bert, "lines.txt", "--pooling", "cls")
+    assert shown["shape"] == [3, 16]
+    assert not np.allclose(shown["embeddings"], vectors)
+    assert main(["embed", str(tiny_bert), "lines.txt", "--out", "new/cls.npy", "--pooling", "cls"]) == 0
+    np.testing.assert_allclose(np.load("new/cls.npy"), shown["embeddings"], rtol=1e-6)
+
+
+def test_embed_names_the_byte_that_is_no_utf_8(tiny_bert, notes, capsys):
+    Path("latin.txt").write_bytes("für".encode("latin-1"))
+    assert "latin.txt: byte 1 is not UTF-8" in complaint(capsys, "embed", tiny_bert, "latin.txt")
+
+
+def test_import_of_a_legacy_folder_answers_the_same(tiny_bert, notes, capsys):
+    import torch
+    from safetensors.torch import load_file
+
+    weights = load_file(tiny_bert / "model.safetensors")
+    old = {name.replace("LayerNorm.weight", "LayerNorm.gamma"): value for name, value in weights.items()}
+    legacy = Path("legacy")
+    legacy.mkdir()
+    for name in ("config.json", "vocab.txt"):
+        (legacy / name).write_bytes((tiny_bert / name).read_bytes())
+    torch.save(
+        {name: value for name, value in old.items() if "seq_relationship" not in name}, legacy / "pytorch_model.bin"
+    )
+    assert "bertsmith import" in complaint(capsys, "fill", legacy, "a [MASK]")
+    made = run_json(capsys, "import", legacy, "--out", "mine")
+    assert made["absent"] == ["next_sentence"]
+    ours, theirs = (run_json(capsys, "fill", model, "a [MASK]")["answers"] for model in ("mine", tiny_bert))
+    assert ours == theirs
+    assert "is the source itself" in complaint(capsys, "import", "mine", "--out", "mine")
+
+
+def test_debug_shows_the_traceback(monkeypatch):
+    from bertsmith.errors import InputError
+
+    monkeypatch.setenv("BERTSMITH_DEBUG", "1")
+    with pytest.raises(InputError):
+        main(["fill", "nowhere", "a [MASK]"])
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "said"),
+    [
+        (KeyboardInterrupt(), 1, "stopped by Ctrl-C"),
+        (PermissionError(13, "no", "f"), 1, "'f'"),
+        (BrokenPipeError(), 1, ""),
+    ],
+)
+def test_other_ends_are_short(monkeypatch, capfd, raised, status, said):
+    def fail(_folder):
+        raise raised
+
+    monkeypatch.setattr("bertsmith.inference.predictor.load", fail)
+    monkeypatch.setattr("os.dup2", lambda *_: None)  # it would take the test's own stdout
+    assert main(["fill", "x", "a [MASK]"]) == status
+    error = capfd.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+    assert error.count("\n") <= 1

@@ -1,0 +1,41 @@
+import subprocess
+import sys
+
+import pytest
+
+import bertsmith
+from bertsmith.errors import BertsmithError, ConfigError
+
+
+def test_import_loads_no_torch():
+    code = "import bertsmith, sys; print(sorted({'torch', 'numpy', 'rich', 'pydantic'} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_public_names_are_few_and_all_there():
+    assert len(bertsmith.__all__) <= 12
+    for name in bertsmith.__all__:
+        assert getattr(bertsmith, name) is not None
+    assert bertsmith.BertsmithError is BertsmithError
+    assert dir(bertsmith) == sorted(bertsmith.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'Bret'; it offers BertsmithError"):
+        bertsmith.Bret  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"minuts": 3}, 'unknown option "minuts": did you mean "minutes"'),
+        ({"vocab_sice": 3}, 'did you mean "vocab_size"'),
+        ({"langage": "de"}, 'did you mean "language"'),
+        ({"qqq": 1}, "known are size, objective"),
+        ({"size": "huge"}, 'option "size"'),
+    ],
+)
+def test_pretrain_checks_its_keywords_first(options, message):
+    with pytest.raises(ConfigError, match=message):
+        bertsmith.pretrain("nothing.txt", out="nowhere", **options)
