@@ -29,11 +29,11 @@ check: $(READY)  ## ruff, ruff format, mypy, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## measurements against the peers; appends to bench/RESULTS.md
-	$(BIN)/python bench/prepare.py
+bench: $(READY)  ## measurements against the peers: make bench CORPUS=folder-of-text
+	$(BIN)/python bench/prepare.py $(CORPUS)
 
 faults: $(READY)  ## the long fault runs: many kills, then equality with the run that was never stopped
-	$(BIN)/python -m pytest tests/faults --long
+	BERTSMITH_KILLS=30 $(BIN)/python -m pytest tests/faults
 
 clean:  ## remove what the targets made
 	rm -rf .venv demo-bert build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

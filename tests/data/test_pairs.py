@@ -12,9 +12,7 @@ from data.corpora import random_shard, shard_of
 
 
 def drawn(shard: Shard, row_length: int = 64, *, seed: int = 0, short: float = 0.1, nsp: bool = True) -> SegmentPairs:
-    return draw_pairs(
-        shard, row_length=row_length, next_sentence=nsp, short_share=short, rng=generator("test", seed)
-    )
+    return draw_pairs(shard, row_length=row_length, next_sentence=nsp, short_share=short, rng=generator("test", seed))
 
 
 def document_of(shard: Shard, token: int) -> int:

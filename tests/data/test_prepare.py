@@ -1,5 +1,6 @@
 """Preparing loses nothing, holds out by content, goes on where it stopped, and does not depend on its processes."""
 
+import itertools
 import shutil
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def documents_of(corpus: PreparedCorpus, split: str = "train") -> list[list[int]
     for entry in corpus.of(split):  # type: ignore[arg-type]
         shard = corpus.open(entry)
         starts = shard.sentence_starts[shard.document_starts]
-        found += [shard.tokens[a:b].tolist() for a, b in zip(starts, starts[1:], strict=False)]
+        found += [shard.tokens[a:b].tolist() for a, b in itertools.pairwise(starts)]
     return found
 
 

@@ -24,7 +24,15 @@ from training.runs import run, weights, write_corpus
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
-    run(write_corpus(folder), folder / "my-bert", steps=120, learning_rate=5e-3, dropout=0.0, batch_size=16, evaluation_rows=32)
+    run(
+        write_corpus(folder),
+        folder / "my-bert",
+        steps=120,
+        learning_rate=5e-3,
+        dropout=0.0,
+        batch_size=16,
+        evaluation_rows=32,
+    )
     return folder / "my-bert"
 
 

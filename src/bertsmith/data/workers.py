@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -99,10 +100,14 @@ class Workers:
 
 
 def serve_jobs(handle: Callable[[Job], Any]) -> None:
-    """The worker's side: answer each line of stdin until it ends."""
+    """The worker's side: answer each line of stdin until it ends, or nobody listens any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends its workers
     for line in sys.stdin:
         try:
             answer: Job = {"answer": handle(json.loads(line))}
         except BertsmithError as error:
             answer = {"error": type(error).__name__, "message": str(error)}
-        print(json.dumps(answer), flush=True)
+        try:
+            print(json.dumps(answer), flush=True)
+        except BrokenPipeError:  # the parent was killed
+            os._exit(1)

@@ -1,0 +1,93 @@
+"""Processes killed at random moments, then the same command: the end is that of the run that was never stopped.
+
+A few kills in `make test`; `make faults` sets BERTSMITH_KILLS for many.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from data.corpora import raw_text
+from training.runs import weights, write_corpus
+
+KILLS = int(os.environ.get("BERTSMITH_KILLS", "3"))
+BERTSMITH = [sys.executable, "-m", "bertsmith"]
+
+
+def pretraining(corpus: Path, out: Path) -> list[str]:
+    words = "pretrain --size tiny --steps 60 --batch-size 8 --max-length-tokens 32 --evaluation-rows 8 --dropout 0.1"
+    options = "--checkpoint-every-steps 4 --precision float32 --vocab-size 200 --workers 1 --held-out-share 0.1"
+    return [*BERTSMITH, *words.split(), *options.split(), str(corpus), "--out", str(out)]
+
+
+def preparing(corpus: Path, out: Path) -> list[str]:
+    words = "--vocab-size 500 --workers 2 --shard-tokens 100000"
+    return [*BERTSMITH, "prepare", *words.split(), str(corpus), "--out", str(out)]
+
+
+def lifetime(command: list[str]) -> float:
+    """Run a command to its end; the seconds it took."""
+    started = time.monotonic()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.monotonic() - started
+
+
+def kill_at_random(command: list[str], seconds: float, kills: int, how: signal.Signals, seed: int) -> int:
+    """Start a command and kill it after a random part of its life, again and again; how often it was hit alive."""
+    rng = random.Random(seed)
+    hit = 0
+    for _ in range(kills):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            process.wait(rng.uniform(0.2, 1.0) * seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(how)
+            hit += 1
+        _, errors = process.communicate()
+        assert b"Traceback" not in errors or how == signal.SIGINT, errors.decode()
+    return hit
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_pretraining_ends_with_the_same_bytes(tmp_path: Path, how: signal.Signals) -> None:
+    corpus = write_corpus(tmp_path)
+    seconds = lifetime(pretraining(corpus, tmp_path / "straight"))
+    killed = pretraining(corpus, tmp_path / "killed")
+    assert kill_at_random(killed, seconds, KILLS, how, seed=how) > 0
+    subprocess.run(killed, check=True, capture_output=True)
+    assert weights(tmp_path / "killed") == weights(tmp_path / "straight")
+
+
+def test_preparing_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    corpus = tmp_path / "text.txt"
+    corpus.write_text(raw_text(0, documents=40_000))
+    seconds = lifetime(preparing(corpus, tmp_path / "straight"))
+    killed = preparing(corpus, tmp_path / "killed")
+    assert kill_at_random(killed, seconds, KILLS, signal.SIGKILL, seed=0) > 0
+    subprocess.run(killed, check=True, capture_output=True)
+    files = {path.name: path.read_bytes() for path in (tmp_path / "straight").glob("*.arrow")}
+    assert files
+    assert {path.name: path.read_bytes() for path in (tmp_path / "killed").glob("*.arrow")} == files
+
+
+def test_a_killed_worker_is_said_and_the_next_try_ends(tmp_path: Path) -> None:
+    corpus = tmp_path / "text.txt"
+    corpus.write_text(raw_text(1, documents=60_000))
+    command = preparing(corpus, tmp_path / "out")
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    worker = None
+    while worker is None and process.poll() is None:
+        found = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False)
+        worker = next((int(pid) for pid in found.stdout.split()), None)
+    assert worker is not None
+    os.kill(worker, signal.SIGKILL)
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert b"a worker process ended" in errors
+    subprocess.run(command, check=True, capture_output=True)
