@@ -114,7 +114,11 @@ class CorpusConfig(Config):
         "blank-line", description="Where one document of a .txt file ends and the next begins."
     )
     text_column: str = Field("text", description="The column that holds the text (.jsonl, .csv, .tsv, .parquet).")
-    language: str = Field("en", description="Language code for splitting sentences, such as en, de, tr, zh.")
+    language: str = Field(
+        "en",
+        pattern=r"^[a-z]{2,3}([-_][A-Za-z]+)*$",
+        description="Language code for splitting sentences, such as en, de, tr, zh.",
+    )
     on_bad_input: Literal["stop", "skip"] = Field(
         "stop", description="Stop at the first broken input, or leave it out, count it and say where."
     )

@@ -204,3 +204,10 @@ def test_token_counts_are_of_training_documents(notes: Path, tmp_path: Path, tok
     corpus = prepared(notes, tmp_path / "corpus", tokenizer)
     flat = [token for document in documents_of(corpus) for token in document]
     assert (corpus.token_counts() == np.bincount(flat, minlength=tokenizer.vocab_size)).all()
+
+
+def test_a_mistake_before_the_first_unit_is_forgiven(notes: Path, tmp_path: Path, tokenizer: WordPiece) -> None:
+    (notes / "table.csv").write_text("body,label\nSome words.,1\n")
+    with pytest.raises(CorpusError, match='no column "text"'):
+        prepared(notes / "table.csv", tmp_path / "corpus", tokenizer)
+    assert prepared(notes / "table.csv", tmp_path / "corpus", tokenizer, text_column="body").tokens("train") > 0

@@ -11,7 +11,7 @@ from transformers import AutoModelForPreTraining, AutoTokenizer, pipeline
 
 import bertsmith
 from bertsmith.config import ModelConfig
-from bertsmith.errors import BertsmithError, ConfigError
+from bertsmith.errors import BertsmithError, ConfigError, CorpusError
 from bertsmith.model.bert import Bert
 from bertsmith.progress import Silent
 from bertsmith.training.journal import Journal
@@ -186,6 +186,12 @@ def test_bfloat16_trains_too(tmp_path: Path) -> None:
 def test_a_prepared_corpus_brings_its_tokenizer(finished: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="leave --tokenizer out"):
         bertsmith.pretrain(finished / "training/corpus", out=tmp_path / "x", tokenizer=finished, steps=1)
+
+
+def test_a_mistake_in_the_words_does_not_stay_in_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"texd\.txt"):
+        run(tmp_path / "texd.txt", tmp_path / "run", steps=1)
+    assert run(write_corpus(tmp_path), tmp_path / "run", steps=1).steps == 1
 
 
 def test_two_budgets_and_unknown_options_are_errors(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def _changes(was: dict[str, Any], now: dict[str, Any], name: str = "") -> Iterat
 def _begin(building: Path, out: Path, made_from: dict[str, Any]) -> None:
     """Make the folder of an unfinished build, or check that the one that is there is of the same corpus."""
     record = building / "made-from.json"
-    if record.exists():
+    if any(building.glob("unit-*.arrow")):
         _check_same(out, json.loads(record.read_text(encoding="utf-8")), made_from)
         return
     building.mkdir(parents=True, exist_ok=True)
@@ -236,5 +236,5 @@ def _summary(corpus: PreparedCorpus) -> str:
     held_out = corpus.documents("held-out")
     return (
         f"{corpus.documents('train'):,} documents, {corpus.tokens('train'):,} tokens "
-        f"in {len(corpus.of('train'))} shards; {held_out:,} documents held out"
+        f"in {len(corpus.of('train'))} shard(s); {held_out:,} documents held out"
     )

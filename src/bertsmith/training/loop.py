@@ -203,6 +203,11 @@ class Loop(Generic[Model, Batch]):
             raise StoppedError(f"stopped by {stop.asked}; {self._saved()}.")
         return self.progress
 
+    @property
+    def finished(self) -> bool:
+        """Whether the budget is spent."""
+        return self._share() >= 1
+
     def _share(self) -> float:
         """How much of the budget is spent."""
         now = self.progress

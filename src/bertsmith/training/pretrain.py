@@ -49,8 +49,10 @@ def pretrain(
     run = RunFolder(out)
     settings = {**config.model_dump(), **corpus_config.model_dump(), **tokenizer_config.model_dump()}
     with run.locked():
-        run.settle({**settings, "corpus": list(corpus), "tokenizer": tokenizer and str(tokenizer)})
+        settings |= {"corpus": list(corpus), "tokenizer": tokenizer and str(tokenizer)}
+        run.check_same(settings)
         prepared = _prepared(corpus, run, config, corpus_config, tokenizer_config, tokenizer, reporter)
+        run.keep(settings)  # not before: a mistake in the words so far should not stay in the folder
         return PretrainingRun(run, prepared, config, reporter).run()
 
 

@@ -174,8 +174,25 @@ class PretrainingRun:
             f"{loop.recipe.precision}, {whole}{chosen}; "
             f"always guessing by word frequency has a loss of {self.frequency_loss:.2f} nats"
         )
-        if step:
+        if loop.finished:
+            self.reporter.say(f"the run is finished already, at step {step:,}")
+        elif step:
             self.reporter.say(f"going on after step {step:,}")
+        self._doubt_sentence_order()
+
+    def _doubt_sentence_order(self) -> None:
+        """Say where the corpus gives next-sentence prediction nothing to learn from."""
+        counts = self.corpus.manifest["counts"]
+        if self.task.next_sentence and counts["sentences"] < 2 * counts["documents"]:
+            self.reporter.warn(
+                "most documents are one sentence, which has no next one: --objective mlm fits such text better, "
+                "or another --document-per"
+            )
+        elif self.task.next_sentence and counts["documents"] < 10:
+            self.reporter.warn(
+                f"the corpus has {counts['documents']} document(s) only, so random sentences mostly come from the same "
+                "one. Put blank lines between documents, or say --document-per line or file"
+            )
 
     def _evaluate(self, share: float) -> dict[str, float]:
         metrics = self.task.evaluate(self.bert, self.held_out)

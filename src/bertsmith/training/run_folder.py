@@ -31,19 +31,19 @@ class RunFolder:
         self.settings = self.training / "run.toml"
         self.corpus = self.training / "corpus"
 
-    def settle(self, values: Mapping[str, Any]) -> None:
-        """Keep the settings of a new run, or compare them with those it was begun with.
+    def keep(self, values: Mapping[str, Any]) -> None:
+        """Write down the settings that the run is begun with."""
+        if not self.settings.exists():
+            write_text(self.settings, _toml(values))
+
+    def check_same(self, values: Mapping[str, Any]) -> None:
+        """Compare settings with those that the run was begun with, if it was.
 
         Raises:
             ConfigError: settings that change the numbers have changed; each is listed.
         """
-        if self.settings.exists():
-            self._compare(values)
+        if not self.settings.exists():
             return
-        self.training.mkdir(parents=True, exist_ok=True)
-        write_text(self.settings, _toml(values))
-
-    def _compare(self, values: Mapping[str, Any]) -> None:
         was = tomllib.loads(self.settings.read_text(encoding="utf-8"))
         changes = [
             f"{name} was {_shown(was.get(name))}, now {_shown(values.get(name))}"
