@@ -402,3 +402,10 @@ def test_folders_that_hold_no_bert_tokenizer(tmp_path):
     assert "damaged, or no tokenizer" in message()
     Tokenizer(models.BPE()).save(str(tmp_path / "tokenizer.json"))
     assert "found BPE where WordPiece is needed" in message()
+
+
+def test_rare_ascii_characters_are_known_and_rare_others_are_not():
+    text = "some words again and again " * 10_000 + "! ! ? ? é é"
+    tokens = WordPiece.train([text], TokenizerConfig(vocab_size=60, cased=True)).tokens
+    assert {"!", "?"} <= set(tokens)
+    assert "é" not in tokens

@@ -90,7 +90,7 @@ def _add_words(words: Counter[str], chunks: Iterable[str], count: int, normalize
 
 
 def _choose_alphabet(words: Counter[str], vocab_size: int, min_frequency: int) -> set[str]:
-    """The most frequent characters that cover the text and leave room for pieces."""
+    """The most frequent characters that cover the text, and of ASCII all; they leave room for pieces."""
     total: Counter[str] = Counter()
     continuing: set[str] = set()
     for word, count in words.items():
@@ -102,8 +102,10 @@ def _choose_alphabet(words: Counter[str], vocab_size: int, min_frequency: int) -
     limit = uncovered * (1 - _ALPHABET_COVERAGE)
     alphabet: set[str] = set()
     for character in sorted(total, key=lambda character: (-total[character], character)):
+        if uncovered <= limit and not character.isascii():
+            continue
         room -= 2 if character in continuing else 1
-        if room < 0 or uncovered <= limit or total[character] < min_frequency:
+        if room < 0 or total[character] < min_frequency:
             break
         alphabet.add(character)
         uncovered -= total[character]

@@ -21,6 +21,7 @@ from bertsmith.tasks.base import Task
 from bertsmith.training.budget import Budget, learning_rate
 from bertsmith.training.checkpoints import Checkpoint
 from bertsmith.training.journal import Journal
+from bertsmith.training.memory import keep_freed_memory
 from bertsmith.training.optimizer import (
     build_optimizer,
     load_optimizer_tensors,
@@ -184,6 +185,7 @@ class Loop(Generic[Model, Batch]):
             DiskFullError: a checkpoint could not be written; the one before is whole.
             BertsmithError: the loss became infinite or no number.
         """
+        keep_freed_memory()
         with StopRequest() as stop, Ahead[FedStep[Batch]]() as ahead, self._track() as track:
             started = time.monotonic() - self.progress.seconds
             ahead.ask(self._step_from(self.progress.feed, self.progress.step))

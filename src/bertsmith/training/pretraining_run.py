@@ -35,7 +35,7 @@ from bertsmith.training.run_folder import RunFolder
 DEFAULT_MINUTES = 30.0
 # A held-out loss not this far below the word-frequency loss: hardly more than frequencies was learned.
 PLATEAU_NATS = 0.25
-PLATEAU_SHARES = (0.3, 0.6, 1.0)
+PLATEAU_SHARES = (0.5, 1.0)
 EVALUATION_SEED = 0
 EVALUATION_MICRO_BATCH = 64
 
