@@ -194,6 +194,15 @@ def test_a_mistake_in_the_words_does_not_stay_in_the_folder(tmp_path: Path) -> N
     assert run(write_corpus(tmp_path), tmp_path / "run", steps=1).steps == 1
 
 
+def test_what_is_in_the_way_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "bert").mkdir()
+    (tmp_path / "bert/config.json").write_text("{}")
+    with pytest.raises(ConfigError, match="no run of bertsmith"):
+        run(tmp_path / "text.txt", tmp_path / "bert", steps=1)
+    with pytest.raises(ConfigError, match="is a file"):
+        run(tmp_path / "text.txt", tmp_path / "bert/config.json", steps=1)
+
+
 def test_two_budgets_and_unknown_options_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="steps and minutes are both a budget"):
         bertsmith.pretrain("x.txt", out=tmp_path, steps=1, minutes=2)

@@ -40,9 +40,12 @@ class RunFolder:
         """Compare settings with those that the run was begun with, if it was.
 
         Raises:
-            ConfigError: settings that change the numbers have changed; each is listed.
+            ConfigError: settings that change the numbers have changed; each is listed. Or the folder holds a model
+                that is no run, which must not be overwritten.
         """
         if not self.settings.exists():
+            if (self.out / "config.json").exists():
+                raise ConfigError(f"{self.out} holds a model that is no run of bertsmith. Choose another --out.")
             return
         was = tomllib.loads(self.settings.read_text(encoding="utf-8"))
         changes = [
@@ -64,7 +67,10 @@ class RunFolder:
 
         Raises:
             BertsmithError: another process has it; it is named.
+            ConfigError: there is a file of that name.
         """
+        if self.out.exists() and not self.out.is_dir():
+            raise ConfigError(f"{self.out} is a file. Choose a folder for --out.")
         self.training.mkdir(parents=True, exist_ok=True)
         with (self.training / "lock").open("a+", encoding="utf-8") as file:
             try:
