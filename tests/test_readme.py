@@ -1,0 +1,61 @@
+"""The README's commands and Python run as written, but for a smaller model and budget from the environment."""
+
+import gzip
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from bertsmith.cli.main import main
+from data.corpora import raw_text
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def commands() -> list[str]:
+    """Every `bertsmith …` of the README: in blocks, and whole ones between back-ticks."""
+    lines = [line.strip() for block in blocks("sh") for line in block.splitlines()]
+    lines += re.findall(r"`(bertsmith [^`]*(?:--out|report)[^`]*)`", README)
+    return [line.replace("--minutes 60", "--minutes 0.01") for line in lines if line.startswith("bertsmith ")]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_bert: Path) -> Path:
+    """A folder with what the README speaks of."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("notes", "more"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "notes/a.txt").write_text(raw_text(0, documents=60))
+    records = [json.dumps({"body": text}) for text in raw_text(1, documents=20).split("\n\n")]
+    (tmp_path / "more/b.jsonl.gz").write_bytes(gzip.compress("\n".join(records).encode()))
+    (tmp_path / "SOURCE").symlink_to(tiny_bert)
+    for name, value in {"SIZE": "tiny", "VOCAB_SIZE": "200", "EVALUATION_ROWS": "4", "BATCH_SIZE": "4"}.items():
+        monkeypatch.setenv(f"BERTSMITH_{name}", value)
+    return tmp_path
+
+
+def test_every_command_runs(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(commands()) >= 7
+    for number, command in enumerate(commands()):
+        words = shlex.split(command)[1:]
+        if words[0] == "pretrain":
+            budget = "0" if "--minutes" in words else "2"
+            monkeypatch.setenv("BERTSMITH_STEPS", budget) if budget != "0" else monkeypatch.delenv("BERTSMITH_STEPS")
+        folder = place / "my-bert"
+        if words[0] in ("pretrain", "import") and folder.exists():  # each is a beginning of its own
+            folder.rename(place / f"my-bert-{number}")
+        if words[0] in ("fill", "tokenizer") and not folder.exists():
+            pytest.fail(f"{command}: nothing has made my-bert yet")
+        assert main(words) == 0, f"{command}\n{capsys.readouterr().err}"
+
+
+def test_the_python_runs(place: Path, tiny_bert: Path) -> None:
+    (place / "my-bert").symlink_to(tiny_bert)
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), {})
