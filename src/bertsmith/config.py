@@ -148,7 +148,7 @@ class PretrainConfig(Config):
     steps: int | None = Field(None, gt=0, description="Budget: optimizer steps.")
     epochs: float | None = Field(None, gt=0, description="Budget: passes over the corpus.")
     minutes: float | None = Field(None, gt=0, description="Budget: minutes on the clock; the schedule follows it.")
-    batch_size: int = Field(64, gt=0, description="Rows of packed sequences in one optimizer step, over all ranks.")
+    batch_size: int = Field(32, gt=0, description="Rows of packed sequences in one optimizer step, over all ranks.")
     micro_batch_size: int | None = Field(None, gt=0, description="Rows computed at once; the rest accumulates.")
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
     warmup_share: Share = Field(0.05, description="Share of the budget in which the learning rate rises.")

@@ -11,7 +11,7 @@ from bertsmith import __version__
 from bertsmith.config import PretrainConfig
 from bertsmith.files import write_text
 from bertsmith.training.journal import Record
-from bertsmith.training.loop import Progress
+from bertsmith.training.recipe import Progress
 from bertsmith.training.report import draw_curves, shown_figures
 
 CURVES = "training/curves.svg"

@@ -7,18 +7,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from dataclasses import asdict
+from typing import Any, Generic, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from bertsmith.config import Precision, PretrainConfig
 from bertsmith.data.random_bits import stream_key
 from bertsmith.errors import BertsmithError, StoppedError
 from bertsmith.progress import Reporter, Track
-from bertsmith.tasks.base import Task
-from bertsmith.training.budget import Budget, learning_rate
+from bertsmith.tasks.base import FedStep, Feed, Task
+from bertsmith.training.budget import learning_rate
 from bertsmith.training.checkpoints import Checkpoint
 from bertsmith.training.journal import Journal
 from bertsmith.training.memory import keep_freed_memory
@@ -29,6 +28,7 @@ from bertsmith.training.optimizer import (
     set_learning_rate,
 )
 from bertsmith.training.prefetch import Ahead
+from bertsmith.training.recipe import Hooks, Progress, Recipe
 from bertsmith.training.stop import StopRequest
 
 CHECKPOINT_EVERY_S = 120.0
@@ -39,104 +39,6 @@ LOG_ALL_STEPS, LOG_EVERY_STEPS = 500, 10
 Model = TypeVar("Model", bound=nn.Module)
 Batch = TypeVar("Batch")
 Batch_co = TypeVar("Batch_co", covariant=True)
-
-
-class FedStep(Protocol[Batch_co]):
-    """One step's input; see `data.feed.Step`."""
-
-    @property
-    def batches(self) -> Sequence[Batch_co]: ...
-    @property
-    def tokens(self) -> int: ...
-    @property
-    def epochs_after(self) -> float: ...
-    @property
-    def state(self) -> dict[str, Any]: ...
-
-
-class Feed(Protocol[Batch_co]):
-    """Where steps come from; see `data.feed.PretrainingFeed`."""
-
-    def start(self) -> dict[str, Any]: ...
-    def step(self, state: dict[str, Any], share_done: Callable[[float], float]) -> FedStep[Batch_co]: ...
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What the loop needs to know of a run's config.
-
-    Attributes:
-        budget: how long.
-        peak_learning_rate, warmup_share: the schedule; see `budget.learning_rate`.
-        weight_decay, clip_norm: of AdamW, and of the gradients.
-        seed: of dropout.
-        precision: of the products, measured already: "float32" or "bfloat16".
-        evaluate_every_steps: None for about twenty evaluations a run.
-        checkpoint_every_steps: None for one every two minutes.
-    """
-
-    budget: Budget
-    peak_learning_rate: float
-    warmup_share: float
-    weight_decay: float
-    clip_norm: float
-    seed: int
-    precision: Precision
-    evaluate_every_steps: int | None
-    checkpoint_every_steps: int | None
-
-    @classmethod
-    def of(cls, config: PretrainConfig, budget: Budget, precision: Precision) -> Recipe:
-        """The recipe of a config."""
-        return cls(
-            budget=budget,
-            peak_learning_rate=config.learning_rate,
-            warmup_share=config.warmup_share,
-            weight_decay=config.weight_decay,
-            clip_norm=config.clip_norm,
-            seed=config.seed,
-            precision=precision,
-            evaluate_every_steps=config.evaluate_every_steps,
-            checkpoint_every_steps=config.checkpoint_every_steps,
-        )
-
-
-@dataclass(frozen=True)
-class Hooks:
-    """What a run does besides training.
-
-    Attributes:
-        evaluate: share of the budget spent -> figures on held-out data; the model is in evaluation mode.
-        weights: the model's tensors as a checkpoint holds them.
-        save: keeps a checkpoint.
-    """
-
-    evaluate: Callable[[float], dict[str, float]]
-    weights: Callable[[], dict[str, Tensor]]
-    save: Callable[[Checkpoint], None]
-
-
-@dataclass
-class Progress:
-    """Where a run stands; plain JSON values, saved with each checkpoint.
-
-    Attributes:
-        feed: where the next step starts.
-        step: optimizer steps done.
-        tokens: real tokens (no padding) seen.
-        seconds: on the clock of the run, over all its sittings.
-        epochs: passes over the data.
-        metrics: of the last evaluation.
-        run: what the run must still be when it goes on, besides its settings: the corpus, the precision.
-    """
-
-    feed: dict[str, Any]
-    step: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    epochs: float = 0.0
-    metrics: dict[str, float] = field(default_factory=dict)
-    run: dict[str, str] = field(default_factory=dict)
 
 
 class Loop(Generic[Model, Batch]):
@@ -202,7 +104,7 @@ class Loop(Generic[Model, Batch]):
                 track.update(self._done(), self._note())
         self._checkpoint()
         if self._share() < 1:
-            raise StoppedError(f"stopped by {stop.asked}; {self._saved()}.")
+            raise StoppedError(f"stopped by {stop.asked}; {self._saved()}. The same command again goes on from there.")
         return self.progress
 
     @property

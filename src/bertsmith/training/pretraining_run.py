@@ -27,8 +27,9 @@ from bertsmith.training.budget import Budget
 from bertsmith.training.card import write_card
 from bertsmith.training.checkpoints import Checkpoint, load_last_good, save_checkpoint
 from bertsmith.training.journal import Journal
-from bertsmith.training.loop import Hooks, Loop, Progress, Recipe
+from bertsmith.training.loop import Loop
 from bertsmith.training.precision import choose_precision
+from bertsmith.training.recipe import Hooks, Progress, Recipe
 from bertsmith.training.report import write_report
 from bertsmith.training.run_folder import RunFolder
 
@@ -198,9 +199,10 @@ class PretrainingRun:
         metrics = self.task.evaluate(self.bert, self.held_out)
         metrics["frequency_loss"] = self.frequency_loss
         sentence_order = f", next sentence {metrics['nsp_accuracy']:.0%}" if "nsp_accuracy" in metrics else ""
+        gap = self.frequency_loss - metrics["mlm_loss"]
         self.reporter.say(
             f"{min(share, 1):4.0%}  held-out loss {metrics['mlm_loss']:.3f} nats "
-            f"({self.frequency_loss - metrics['mlm_loss']:+.2f} under word frequency), "
+            f"({abs(gap):.2f} {'under' if gap > 0 else 'over'} word frequency), "
             f"masked words right {metrics['mlm_accuracy']:.1%}{sentence_order}"
         )
         self._watch_plateau(share, metrics["mlm_loss"])

@@ -1,0 +1,91 @@
+"""What the loop is told: how to train, what else to do, and where a run stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from bertsmith.config import Precision, PretrainConfig
+from bertsmith.training.budget import Budget
+from bertsmith.training.checkpoints import Checkpoint
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the loop needs to know of a run's config.
+
+    Attributes:
+        budget: how long.
+        peak_learning_rate, warmup_share: the schedule; see `budget.learning_rate`.
+        weight_decay, clip_norm: of AdamW, and of the gradients.
+        seed: of dropout.
+        precision: of the products, measured already: "float32" or "bfloat16".
+        evaluate_every_steps: None for about twenty evaluations a run.
+        checkpoint_every_steps: None for one every two minutes.
+    """
+
+    budget: Budget
+    peak_learning_rate: float
+    warmup_share: float
+    weight_decay: float
+    clip_norm: float
+    seed: int
+    precision: Precision
+    evaluate_every_steps: int | None
+    checkpoint_every_steps: int | None
+
+    @classmethod
+    def of(cls, config: PretrainConfig, budget: Budget, precision: Precision) -> Recipe:
+        """The recipe of a config."""
+        return cls(
+            budget=budget,
+            peak_learning_rate=config.learning_rate,
+            warmup_share=config.warmup_share,
+            weight_decay=config.weight_decay,
+            clip_norm=config.clip_norm,
+            seed=config.seed,
+            precision=precision,
+            evaluate_every_steps=config.evaluate_every_steps,
+            checkpoint_every_steps=config.checkpoint_every_steps,
+        )
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a run does besides training.
+
+    Attributes:
+        evaluate: share of the budget spent -> figures on held-out data; the model is in evaluation mode.
+        weights: the model's tensors as a checkpoint holds them.
+        save: keeps a checkpoint.
+    """
+
+    evaluate: Callable[[float], dict[str, float]]
+    weights: Callable[[], dict[str, Tensor]]
+    save: Callable[[Checkpoint], None]
+
+
+@dataclass
+class Progress:
+    """Where a run stands; plain JSON values, saved with each checkpoint.
+
+    Attributes:
+        feed: where the next step starts.
+        step: optimizer steps done.
+        tokens: real tokens (no padding) seen.
+        seconds: on the clock of the run, over all its sittings.
+        epochs: passes over the data.
+        metrics: of the last evaluation.
+        run: what the run must still be when it goes on, besides its settings: the corpus, the precision.
+    """
+
+    feed: dict[str, Any]
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    epochs: float = 0.0
+    metrics: dict[str, float] = field(default_factory=dict)
+    run: dict[str, str] = field(default_factory=dict)
