@@ -83,15 +83,12 @@ def prepare(
     config, reporter = CorpusConfig(**reading), reporter or Terminal()
     tokenizer_config = TokenizerConfig(**vocabulary)
     from bertsmith.data.prepare import prepare_corpus
-    from bertsmith.data.tokenizer import obtain_tokenizer
+    from bertsmith.text.wordpiece import WordPiece
 
-    words, folder = corpus_words(corpus), Path(out)
-    given = None if tokenizer is None else Path(tokenizer)
-    pieces = obtain_tokenizer(words, folder, given, tokenizer_config, config, reporter)
     return prepare_corpus(
-        words,
-        folder,
-        tokenizer=pieces,
+        corpus_words(corpus),
+        Path(out),
+        tokenizer=tokenizer_config if tokenizer is None else WordPiece.load(Path(tokenizer)),
         config=config,
         seed=seed,
         shard_tokens=shard_tokens,

@@ -34,7 +34,7 @@ class Config(BaseModel):
         ConfigError: an unknown option (with the nearest known one), or a value that does not fit.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -155,7 +155,7 @@ class PretrainConfig(Config):
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay, not on biases and LayerNorm.")
     clip_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this global norm.")
     dropout: Share = Field(0.0, description="Dropout while pretraining; BERT's own was 0.1.")
-    mask_share: Share = Field(0.15, description="Share of the tokens that masked LM hides.")
+    mask_share: Share = Field(0.15, gt=0, description="Share of the tokens that masked LM hides.")
     whole_word: bool = Field(False, description="Hide all WordPieces of a word together.")
     short_sequence_share: Share = Field(0.1, description="Share of sequences with a random shorter target length.")
     max_length_tokens: int = Field(128, ge=8, description="Length of a row in the first phase, in tokens.")

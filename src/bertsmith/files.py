@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from bertsmith.errors import DiskFullError
 
-__all__ = ["atomic_path", "crc32_of", "disk_full_named", "write_json", "write_text"]
+__all__ = ["atomic_path", "crc32_of", "disk_full_named", "link_or_copy", "sync_folder", "write_json", "write_text"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -66,6 +67,15 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name, or where the file system cannot, copy it."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def write_text(path: Path, text: str) -> None:

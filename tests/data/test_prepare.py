@@ -1,6 +1,7 @@
 """Preparing loses nothing, holds out by content, goes on where it stopped, and does not depend on its processes."""
 
 import itertools
+import json
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from bertsmith.config import CorpusConfig, TokenizerConfig
 from bertsmith.data import prepare
 from bertsmith.data.prepare import prepare_corpus
 from bertsmith.data.shards import PreparedCorpus, open_corpus
-from bertsmith.errors import BertsmithError, CorpusError, PreparedCorpusError
+from bertsmith.errors import BertsmithError, ConfigError, CorpusError, PreparedCorpusError
 from bertsmith.progress import Silent
 from bertsmith.text.wordpiece import WordPiece
 from data.corpora import raw_text
@@ -99,8 +100,13 @@ def test_two_documents_are_enough_to_hold_one_out(tmp_path: Path, tokenizer: Wor
     corpus = prepared(tmp_path / "two.txt", tmp_path / "corpus", tokenizer, held_out_share=0.01)
     assert (corpus.documents("train"), corpus.documents("held-out")) == (1, 1)
     (tmp_path / "one.txt").write_text("An only one. It is short.")
-    alone = prepared(tmp_path / "one.txt", tmp_path / "alone", tokenizer)
+    alone = prepared(tmp_path / "one.txt", tmp_path / "alone", tokenizer, held_out_share=0.01)
     assert (alone.documents("train"), alone.documents("held-out")) == (1, 0)
+    (tmp_path / "same.txt").write_text("The same one.\n\nThe same one.")
+    copies = prepared(tmp_path / "same.txt", tmp_path / "copies", tokenizer, held_out_share=0.01)
+    assert (copies.documents("train"), copies.documents("held-out")) == (2, 0)
+    with pytest.raises(CorpusError, match="all documents would be held out"):
+        prepared(tmp_path / "same.txt", tmp_path / "none", tokenizer, held_out_share=0.999999)
 
 
 def test_shards_are_the_same_bytes_whatever_the_processes_and_units(
@@ -211,3 +217,59 @@ def test_a_mistake_before_the_first_unit_is_forgiven(notes: Path, tmp_path: Path
     with pytest.raises(CorpusError, match='no column "text"'):
         prepared(notes / "table.csv", tmp_path / "corpus", tokenizer)
     assert prepared(notes / "table.csv", tmp_path / "corpus", tokenizer, text_column="body").tokens("train") > 0
+
+
+def test_another_tokenizer_after_a_mistake_is_the_one_that_is_used(
+    notes: Path, tmp_path: Path, tokenizer: WordPiece
+) -> None:
+    (notes / "table.csv").write_text("body,label\nSome words.,1\n")
+    other = WordPiece.train([raw_text(1, documents=50)], TokenizerConfig(vocab_size=200))
+    with pytest.raises(CorpusError, match='no column "text"'):
+        prepared(notes / "table.csv", tmp_path / "corpus", tokenizer)
+    corpus = prepared(notes / "table.csv", tmp_path / "corpus", other, text_column="body")
+    assert WordPiece.load(corpus.tokenizer_folder).fingerprint == other.fingerprint == corpus.manifest["tokenizer"]
+
+
+def test_skipping_goes_on_where_stopping_stopped(
+    notes: Path, tmp_path: Path, tokenizer: WordPiece, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "UNIT_BYTES", 1000)
+    (notes / "2.txt").write_bytes(b"Bad \xff one.\n\nGood again.\n")
+    with pytest.raises(CorpusError, match=r"2\.txt"):
+        prepared(notes, tmp_path / "corpus", tokenizer)
+    assert list((tmp_path / "corpus/building").glob("unit-*.arrow"))
+    assert prepared(notes, tmp_path / "corpus", tokenizer, on_bad_input="skip").manifest["skipped"]
+
+
+def test_what_bertsmith_wrote_is_no_text(notes: Path, tmp_path: Path, tokenizer: WordPiece) -> None:
+    inside = prepared(notes, notes / "corpus", tokenizer)
+    assert prepared(notes, tmp_path / "again", tokenizer).documents("train") == inside.documents("train")
+    with pytest.raises(CorpusError, match="bertsmith's own"):
+        prepared(notes / "corpus", tmp_path / "of-a-corpus", tokenizer)
+
+
+def test_a_manifest_of_another_version_or_without_a_key_is_an_error(
+    notes: Path, tmp_path: Path, tokenizer: WordPiece
+) -> None:
+    path = prepared(notes, tmp_path / "corpus", tokenizer).folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps({**manifest, "format_version": 2, "shards": [{"new": 1}]}))
+    with pytest.raises(PreparedCorpusError, match="format version 2"):
+        open_corpus(path.parent)
+    del manifest["made_from"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(PreparedCorpusError, match="without made_from"):
+        open_corpus(path.parent)
+
+
+def test_a_module_beside_the_text_does_not_reach_the_workers(
+    notes: Path, tmp_path: Path, tokenizer: WordPiece, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise RuntimeError")
+    monkeypatch.chdir(tmp_path)
+    assert prepared(notes, tmp_path / "corpus", tokenizer).documents("train") > 0
+
+
+def test_shards_of_no_tokens_are_refused(notes: Path, tmp_path: Path, tokenizer: WordPiece) -> None:
+    with pytest.raises(ConfigError, match="shard_tokens is 0"):
+        prepared(notes, tmp_path / "corpus", tokenizer, shard_tokens=0)

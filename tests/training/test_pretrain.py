@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ import torch
 from transformers import AutoModelForPreTraining, AutoTokenizer, pipeline
 
 import bertsmith
-from bertsmith.config import ModelConfig
-from bertsmith.errors import BertsmithError, ConfigError, CorpusError
+from bertsmith.config import ModelConfig, TokenizerConfig
+from bertsmith.errors import BertsmithError, ConfigError, CorpusError, PreparedCorpusError
 from bertsmith.model.bert import Bert
 from bertsmith.progress import Silent
+from bertsmith.text.wordpiece import WordPiece
+from bertsmith.training import precision
 from bertsmith.training.journal import Journal
 from bertsmith.training.loop import Loop
 from bertsmith.training.optimizer import build_optimizer
@@ -169,10 +172,13 @@ def test_biases_and_layer_norms_do_not_decay() -> None:
         assert decays[id(parameter)] == expected, name
 
 
-def test_precision_is_measured_or_as_asked() -> None:
+def test_precision_is_measured_or_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_precision("float32") == "float32"
     assert choose_precision("bfloat16") == "bfloat16"
-    assert choose_precision("auto") in ("float32", "bfloat16")
+    for bfloat16_s, expected in ((1.0, "float32"), (0.5, "float32"), (0.1, "bfloat16")):
+        seconds = {torch.float32: 0.6, torch.bfloat16: bfloat16_s}
+        monkeypatch.setattr(precision, "_product_seconds", lambda dtype, *, tries, seconds=seconds: seconds[dtype])
+        assert choose_precision("auto") == expected
 
 
 def test_bfloat16_trains_too(tmp_path: Path) -> None:
@@ -201,6 +207,23 @@ def test_what_is_in_the_way_is_not_overwritten(tmp_path: Path) -> None:
         run(tmp_path / "text.txt", tmp_path / "bert", steps=1)
     with pytest.raises(ConfigError, match="is a file"):
         run(tmp_path / "text.txt", tmp_path / "bert/config.json", steps=1)
+
+
+def test_another_tokenizer_in_a_prepared_corpus_is_noticed(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished / "training/corpus", tmp_path / "corpus")
+    WordPiece.train(["other words " * 9], TokenizerConfig(vocab_size=60)).save(tmp_path / "corpus/tokenizer")
+    with pytest.raises(PreparedCorpusError, match="not the tokenizer"):
+        run(tmp_path / "corpus", tmp_path / "run", steps=1)
+
+
+def test_settings_with_any_letters_are_read_again(tmp_path: Path) -> None:
+    folder = tmp_path / '日記 🦉 "notes"'
+    folder.mkdir()
+    corpus = write_corpus(folder)
+    run(corpus, tmp_path / "run", steps=1)
+    assert run(corpus, tmp_path / "run", steps=1).steps == 1
+    with pytest.raises(ConfigError, match="minutes"):
+        run(corpus, tmp_path / "other", steps=None, minutes=float("inf"))
 
 
 def test_two_budgets_and_unknown_options_are_errors(tmp_path: Path) -> None:

@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from bertsmith.config import CorpusConfig, TokenizerConfig
+from bertsmith.data.prepare import prepare_corpus
 from bertsmith.errors import BertsmithError, CheckpointError, ConfigError, DiskFullError, StoppedError
+from bertsmith.progress import Silent
 from bertsmith.training import checkpoints, loop
 from bertsmith.training.checkpoints import list_checkpoints, load_checkpoint
 from bertsmith.training.journal import Journal
@@ -32,6 +35,21 @@ def straight(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("straight") / "run"
     run(corpus, out)
     return out
+
+
+@pytest.fixture(scope="module")
+def several_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shards")
+    prepare_corpus(
+        [str(write_corpus(folder))],
+        folder / "corpus",
+        tokenizer=TokenizerConfig(vocab_size=200),
+        config=CorpusConfig(workers=1, held_out_share=0.1),
+        seed=0,
+        shard_tokens=2000,
+        reporter=Silent(),
+    )
+    return folder / "corpus"
 
 
 def stop_after(step: int, monkeypatch: pytest.MonkeyPatch, how: Any) -> None:
@@ -63,6 +81,43 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(
     assert result.steps == 20
     assert weights(tmp_path / "run") == weights(straight)
     assert losses(tmp_path / "run") == losses(straight)
+
+
+@pytest.mark.parametrize("step", [1, 7, 12])
+def test_epochs_phases_shards_and_parts_go_on_too(
+    tmp_path: Path, several_shards: Path, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {
+        "steps": None,
+        "epochs": 1.3,
+        "long_share": 0.4,
+        "long_length_tokens": 64,
+        "micro_batch_size": 9,
+        "batch_size": 20,
+    }
+    straight = run(several_shards, tmp_path / "straight", **options)
+    assert straight.steps > 14
+    with monkeypatch.context() as patch:
+        stop_after(step, patch, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(StoppedError):
+            run(several_shards, tmp_path / "run", **options)
+    run(several_shards, tmp_path / "run", **options)
+    assert weights(tmp_path / "run") == weights(tmp_path / "straight")
+    assert losses(tmp_path / "run") == losses(tmp_path / "straight")
+
+
+def test_the_phase_of_the_next_step_is_known_when_a_run_goes_on(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped right where the second phase begins."""
+    options: dict[str, Any] = {"steps": 10, "long_share": 0.5, "long_length_tokens": 64}
+    run(corpus, tmp_path / "straight", **options)
+    with monkeypatch.context() as patch:
+        stop_after(5, patch, lambda: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(StoppedError):
+            run(corpus, tmp_path / "run", **options)
+    run(corpus, tmp_path / "run", **options)
+    assert weights(tmp_path / "run") == weights(tmp_path / "straight")
 
 
 def test_a_crash_between_checkpoints_goes_back_to_the_last(
@@ -101,6 +156,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
         file.write_bytes(whole)
     (newest / "optimizer.safetensors").write_bytes(b"")
     run(corpus, tmp_path / "run")
+    assert newest not in list_checkpoints(newest.parent)
     assert weights(tmp_path / "run") == weights(straight)
 
 
@@ -141,12 +197,38 @@ def test_a_changed_setting_is_an_error_that_lists_it(corpus: Path, tmp_path: Pat
     run(corpus, tmp_path / "run", steps=5, checkpoint_every_steps=2)  # does not touch the numbers
 
 
+def test_a_setting_may_change_while_nothing_was_trained(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash() -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        stop_after(1, patch, crash)
+        with pytest.raises(MemoryError):
+            run(corpus, tmp_path / "run")
+    assert run(corpus, tmp_path / "run", micro_batch_size=2, steps=3).steps == 3
+
+
 def test_a_finished_run_is_left_as_it_is(corpus: Path, straight: Path) -> None:
-    before = weights(straight)
+    before, card = weights(straight), straight / "README.md"
+    card.write_text(card.read_text() + "A line of the user's.")
     result = run(corpus, straight)
     assert result.steps == SMALL["steps"]
-    assert result.metrics["mlm_loss"] > 0
+    assert result.metrics["mlm_loss"] == losses(straight)[-1][2]
     assert weights(straight) == before
+    assert "the user's" in card.read_text()
+
+
+def test_without_hard_links_the_weights_are_copied(
+    corpus: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_link(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_link)
+    run(corpus, tmp_path / "run")
+    assert weights(tmp_path / "run") == weights(straight)
 
 
 def test_a_second_run_on_the_folder_is_refused_and_the_first_named(tmp_path: Path) -> None:

@@ -139,12 +139,6 @@ def build_batch(
     places = _ragged(np.stack((begins + 1, begins + 2 + a_length), 1).ravel(), runs)
     tokens = shard.tokens[sources].astype(np.int64)
 
-    vocabulary = masking.vocabulary
-    flat = np.full((last - first) * row_length, vocabulary.pad_id, np.int64)
-    flat[places] = tokens
-    flat[begins] = vocabulary.cls_id
-    flat[begins + 1 + a_length] = vocabulary.sep_id
-    flat[begins + lengths - 1] = vocabulary.sep_id
     sequence_of = np.repeat(np.arange(len(chosen)), a_length + b_length)
     hidden = mask_tokens(
         tokens,
@@ -152,27 +146,43 @@ def build_batch(
         wanted=np.maximum(1, np.round(lengths * masking.mask_share)).astype(np.int64),
         rows=row_of[sequence_of] + first,
         key=key,
-        vocabulary=vocabulary,
+        vocabulary=masking.vocabulary,
         whole_word=masking.whole_word,
     )
-    flat[places[hidden.places]] = hidden.replacements
+    tokens[hidden.places] = hidden.replacements
 
+    vocabulary = masking.vocabulary
+    input_ids = np.full((last - first) * row_length, vocabulary.pad_id, np.int64)
+    input_ids[places] = tokens
+    input_ids[begins] = vocabulary.cls_id
+    input_ids[begins + 1 + a_length] = vocabulary.sep_id
+    input_ids[begins + lengths - 1] = vocabulary.sep_id
+    number = np.arange(len(chosen)) - np.repeat(row_begins, counts) + 1  # (S,) of the sequence in its row
     shape = (last - first, row_length)
-    everywhere = _ragged(begins, lengths)
-    position_ids, sequence_ids, token_type_ids = (np.zeros_like(flat) for _ in range(3))
-    position_ids[everywhere] = everywhere - np.repeat(begins, lengths)
-    sequence_ids[everywhere] = np.repeat(np.arange(len(chosen)) - np.repeat(row_begins, counts) + 1, lengths)
-    token_type_ids[_ragged(begins + 2 + a_length, lengths - 2 - a_length)] = 1
     return PretrainingBatch(
-        input_ids=flat.reshape(shape),
-        token_type_ids=token_type_ids.reshape(shape),
-        position_ids=position_ids.reshape(shape),
-        sequence_ids=sequence_ids.reshape(shape),
+        input_ids=input_ids.reshape(shape),
         masked_places=places[hidden.places],
         masked_labels=hidden.labels,
         cls_places=begins,
         next_sentence_labels=1 - pairs.is_next[chosen].astype(np.int64),
+        **_companions(shape, begins, lengths, a_length, number),
     )
+
+
+def _companions(
+    shape: tuple[int, int], begins: Int64s, lengths: Int64s, a_length: Int64s, number: Int64s
+) -> dict[str, Int64s]:
+    """What stands beside the tokens, (B, T) each: segments, places in the sequence, numbers of the sequence."""
+    position_ids, sequence_ids, token_type_ids = (np.zeros(shape[0] * shape[1], np.int64) for _ in range(3))
+    everywhere = _ragged(begins, lengths)
+    position_ids[everywhere] = everywhere - np.repeat(begins, lengths)
+    sequence_ids[everywhere] = np.repeat(number, lengths)
+    token_type_ids[_ragged(begins + 2 + a_length, lengths - 2 - a_length)] = 1
+    return {
+        "position_ids": position_ids.reshape(shape),
+        "sequence_ids": sequence_ids.reshape(shape),
+        "token_type_ids": token_type_ids.reshape(shape),
+    }
 
 
 def _ragged(starts: Int64s, lengths: Int64s) -> Int64s:

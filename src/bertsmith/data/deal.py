@@ -7,14 +7,17 @@ neither depends on how many processes made the units.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from bertsmith.data.shards import ShardEntry, Split, write_shard
+from bertsmith.data.shards import ShardEntry, Split, describe_shard, open_shard, write_batch
+from bertsmith.errors import CorpusError
+from bertsmith.progress import Reporter
 
 WHOLE = 1 << 64
 
@@ -27,61 +30,90 @@ class Dealt:
     token_counts: np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
-def deal(units: Sequence[Path], out: Path, *, held_out_share: float, shard_tokens: int, vocab_size: int) -> Dealt:
-    """Write the shards of both splits.
+def deal(
+    units: Sequence[Path],
+    out: Path,
+    *,
+    held_out_share: float,
+    shard_tokens: int,
+    vocab_size: int,
+    reporter: Reporter,
+) -> Dealt:
+    """Write the shards of both splits; one that is there already is kept.
 
     Args:
         units: Arrow files as `tokenize_unit` makes them.
         out: the folder of the shards.
         held_out_share: share of the documents that training never sees. At least one is held out if the share is
-            not zero and there are two; always the same ones, by their text.
+            not zero and there are others; always the same ones, by their text.
         shard_tokens: about how many tokens a shard has.
         vocab_size: V.
+        reporter: told of progress.
+
+    Raises:
+        CorpusError: all documents are held out.
     """
-    tokens, documents, smallest = 0, 0, WHOLE
-    for path in units:
-        batch = _open(path)
-        tokens += len(batch.column("sentences").flatten().flatten())
-        documents += len(batch)
-        smallest = min(smallest, int(batch.column("held_out").to_numpy().min(initial=WHOLE - 1)))
-    border = int(held_out_share * WHOLE)
-    if border and documents > 1:
-        border = max(border, smallest + 1)
+    batches = [_open(path) for path in units]  # mapped, not read
+    tokens = sum(len(batch.column("sentences").flatten().flatten()) for batch in batches)
+    border = _border([batch.column("held_out").to_numpy() for batch in batches], held_out_share)
+    wanted: list[tuple[Split, int]] = [
+        ("train", max(1, round(tokens * (1 - held_out_share) / shard_tokens))),
+        ("held-out", max(1, round(tokens * held_out_share / shard_tokens))),
+    ]
     entries: list[ShardEntry] = []
     counts = np.zeros(vocab_size, np.int64)
-    splits: list[tuple[Split, float]] = [("train", 1 - held_out_share), ("held-out", held_out_share)]
-    for split, share in splits:
-        shards = max(1, round(tokens * share / shard_tokens))
-        for index in range(shards):
-            interval = (index * WHOLE // shards, (index + 1) * WHOLE // shards)
-            batch = _gather(units, interval, split, border)
-            if len(batch):
-                entries.append(write_shard(out / f"{split}-{index:05d}.arrow", split, batch))
-                if split == "train":
-                    flat = batch.column("sentences").flatten().flatten().to_numpy()
-                    counts += np.bincount(flat, minlength=vocab_size)
+    with reporter.track("dealing to shards", total=sum(shards for _, shards in wanted), unit="shards") as track:
+        done = 0
+        for split, shards in wanted:
+            cuts = _cuts(batches, shards)
+            for index in range(shards):
+                parts = [batch.slice(a[index], a[index + 1] - a[index]) for batch, a in zip(batches, cuts, strict=True)]
+                entry = _write(out / f"{split}-{index:05d}.arrow", split, parts, border)
+                if entry:
+                    entries.append(entry)
+                    if split == "train":
+                        counts += np.bincount(open_shard(out / entry.file).tokens, minlength=vocab_size)
+                done += 1
+                track.update(done)
+    if not any(entry.split == "train" for entry in entries):
+        raise CorpusError(
+            f"all documents would be held out, and none is left to train on. Lower --held-out-share "
+            f"(it is {held_out_share:g}), or give more documents."
+        )
     return Dealt(entries, counts)
 
 
-def _gather(units: Sequence[Path], interval: tuple[int, int], split: Split, border: int) -> pa.RecordBatch:
-    """The documents of one split whose hashes lie in an interval, by their hashes."""
-    parts = list(_slices(units, interval, split, border))
-    table = pa.Table.from_batches(parts).combine_chunks()
-    order = np.argsort(table.column("order").to_numpy(), kind="stable")
-    chosen = table.select(["sentences", "source"]).take(pa.array(order)).combine_chunks()
-    return chosen.to_batches()[0] if len(chosen) else parts[0].slice(0, 0)
+def _border(hashes: Sequence[NDArray[np.uint64]], held_out_share: float) -> int:
+    """Documents whose hash is below this are held out: the share, or one document if the share is less."""
+    border = int(held_out_share * WHOLE)
+    if border == 0:
+        return 0
+    least = max(border, min(int(values.min(initial=WHOLE - 1)) for values in hashes) + 1)
+    left = sum(int((values >= least).sum()) for values in hashes if least < WHOLE)
+    return least if left else border  # of one document, or of copies of one, none is held out for the sake of it
 
 
-def _slices(units: Sequence[Path], interval: tuple[int, int], split: Split, border: int) -> Iterator[pa.RecordBatch]:
-    for path in units:
-        batch = _open(path)
-        order = batch.column("order").to_numpy()
-        first, last = (
-            int(np.searchsorted(order, np.uint64(hash_))) if hash_ < WHOLE else len(order) for hash_ in interval
-        )
-        part = batch.slice(first, last - first)
+def _cuts(batches: Sequence[pa.RecordBatch], shards: int) -> list[list[int]]:
+    """For each unit where each shard's interval begins, and the end; the units are sorted by their hashes."""
+    borders = np.array([index * WHOLE // shards for index in range(shards)], np.uint64)
+    return [[*np.searchsorted(batch.column("order").to_numpy(), borders).tolist(), len(batch)] for batch in batches]
+
+
+def _write(path: Path, split: Split, parts: Sequence[pa.RecordBatch], border: int) -> ShardEntry | None:
+    """Put the documents of one interval and split together, by their hashes; None where there is none."""
+    if path.exists():
+        return describe_shard(path, split)
+    chosen = []
+    for part in parts:
         held_out = part.column("held_out").to_numpy() < border
-        yield part.filter(pa.array(held_out if split == "held-out" else ~held_out))
+        chosen.append(part.filter(pa.array(held_out if split == "held-out" else ~held_out)))
+    table = pa.Table.from_batches(chosen).combine_chunks()
+    if len(table) == 0:
+        return None
+    order = np.argsort(table.column("order").to_numpy(), kind="stable")
+    documents = table.select(["sentences", "source"]).take(pa.array(order)).combine_chunks()
+    write_batch(path, documents.to_batches()[0])
+    return describe_shard(path, split)
 
 
 def _open(path: Path) -> pa.RecordBatch:

@@ -63,7 +63,8 @@ def mask_tokens(
 ) -> MaskedTokens:
     """Choose the tokens to hide in each sequence, and what replaces them.
 
-    Whole words are taken in random order while they fit in the number wanted, and the first one always.
+    Whole words are taken in random order, those passed over that are too long for what is left of the number wanted;
+    where none fits, the shortest is taken.
 
     Args:
         tokens: (n,) the ordinary tokens of all sequences, one after the other.
@@ -92,16 +93,30 @@ def mask_tokens(
 
 def _choose(draws: NDArray[np.float64], sequences: Int64s, word_begins: NDArray[np.bool_], wanted: Int64s) -> Int64s:
     """Places of the tokens to hide: in each sequence the words with the smallest draws, while they fit."""
-    word_of_token = np.cumsum(word_begins) - 1
-    word_sizes = np.bincount(word_of_token)
     word_sequences = sequences[word_begins]
     order = np.lexsort((draws[word_begins], word_sequences))
     begins = np.flatnonzero(np.diff(word_sequences[order], prepend=-1))  # first word of each sequence
     words = np.diff(begins, append=len(order))
-    sizes = word_sizes[order]
-    before = np.cumsum(sizes) - sizes
-    before -= np.repeat(before[begins], words)  # tokens of its sequence that come before each word
-    taken = (before + sizes <= wanted[word_sequences[order]]) | (before == 0)
-    hidden_words = np.zeros(len(word_sizes), bool)
-    hidden_words[order[taken]] = True
+    hidden_words = np.zeros(len(order), bool)
+    if word_begins.all():
+        rank = np.arange(len(order)) - np.repeat(begins, words)
+        hidden_words[order[rank < wanted[word_sequences[order]]]] = True
+        return np.flatnonzero(hidden_words)
+    word_of_token = np.cumsum(word_begins) - 1
+    sizes = np.bincount(word_of_token)
+    for first, count in zip(begins.tolist(), words.tolist(), strict=True):
+        drawn = order[first : first + count]
+        hidden_words[_fitting(drawn.tolist(), sizes[drawn].tolist(), int(wanted[word_sequences[drawn[0]]]))] = True
     return np.flatnonzero(hidden_words[word_of_token])
+
+
+def _fitting(words: list[int], sizes: list[int], wanted: int) -> list[int]:
+    """Words in their order until `wanted` tokens are hidden; one that is too long for what is left is passed over."""
+    chosen, hidden = [], 0
+    for word, size in zip(words, sizes, strict=True):
+        if hidden + size <= wanted:
+            chosen.append(word)
+            hidden += size
+        if hidden == wanted:
+            break
+    return chosen or [words[sizes.index(min(sizes))]]

@@ -16,19 +16,21 @@ from typing import Any
 
 import numpy as np
 
-from bertsmith.config import CorpusConfig
-from bertsmith.data.deal import deal
+from bertsmith.config import CorpusConfig, TokenizerConfig
+from bertsmith.data.deal import Dealt, deal
 from bertsmith.data.shards import FORMAT_VERSION, PreparedCorpus, as_json, is_prepared, open_corpus
 from bertsmith.data.workers import Job, Workers
-from bertsmith.errors import PreparedCorpusError
+from bertsmith.errors import ConfigError, PreparedCorpusError
 from bertsmith.files import atomic_path, write_json
 from bertsmith.progress import Reporter, Track
 from bertsmith.text.corpus import list_sources, no_document, read_documents
 from bertsmith.text.sources import Source
 from bertsmith.text.streams import BadInput
+from bertsmith.text.train import train_tokenizer
 from bertsmith.text.wordpiece import WordPiece
 
 SHARD_TOKENS = 4_000_000
+LEAST_SHARD_TOKENS = 1000
 UNIT_BYTES = 4_000_000
 
 
@@ -36,7 +38,7 @@ def prepare_corpus(
     corpus: Sequence[str],
     out: Path,
     *,
-    tokenizer: WordPiece,
+    tokenizer: WordPiece | TokenizerConfig,
     config: CorpusConfig,
     seed: int,
     shard_tokens: int = SHARD_TOKENS,
@@ -47,17 +49,20 @@ def prepare_corpus(
     Args:
         corpus: files, globs, folders, URLs.
         out: the folder of the prepared corpus.
-        tokenizer: cuts the sentences; kept in `out/tokenizer`.
+        tokenizer: cuts the sentences; or how one is trained on the corpus. It is kept in `out/tokenizer`.
         config: how the files are read, and the held-out share.
         seed: of the documents' order in and over the shards.
         shard_tokens: about how many tokens a shard has.
         reporter: told of progress and of what was left out.
 
     Raises:
-        CorpusError: a broken input, or no document at all.
+        CorpusError: a broken input, no document at all, or none left to train on.
+        ConfigError: shards of less than 1000 tokens.
         PreparedCorpusError: `out` holds a corpus made from something else.
         DiskFullError: no room; what is finished is kept.
     """
+    if shard_tokens < LEAST_SHARD_TOKENS:
+        raise ConfigError(f"shard_tokens is {shard_tokens}; a shard has at least {LEAST_SHARD_TOKENS} tokens")
     sources = list_sources(corpus)
     made_from = _made_from(sources, tokenizer, config, seed, shard_tokens)
     if is_prepared(out):
@@ -67,11 +72,9 @@ def prepare_corpus(
         return done
     building = out / "building"
     _begin(building, out, made_from)
-    if not (out / "tokenizer" / "tokenizer.json").exists():
-        tokenizer.save(out / "tokenizer")
-    groups = _groups(sources)
+    pieces = _tokenizer(out / "tokenizer", tokenizer, corpus, config, reporter)
     arguments = [str(out / "tokenizer"), config.language, str(seed)]
-    skipped = _tokenize(groups, building, arguments, config, reporter)
+    skipped = _tokenize(_groups(sources), building, arguments, config, reporter)
     units = sorted(building.glob("unit-*.arrow"))
     if not units:
         raise no_document(sources, skipped)
@@ -80,35 +83,63 @@ def prepare_corpus(
         out,
         held_out_share=config.held_out_share,
         shard_tokens=shard_tokens,
-        vocab_size=tokenizer.vocab_size,
+        vocab_size=pieces.vocab_size,
+        reporter=reporter,
     )
-    if not dealt.entries:
-        raise no_document(sources, skipped)
-    with atomic_path(out / "token_counts.npy") as beside, beside.open("wb") as file:
-        np.save(file, dealt.token_counts, allow_pickle=False)
-    shards = as_json(dealt.entries)
-    manifest = {
-        "format_version": FORMAT_VERSION,
-        "fingerprint": _fingerprint([shards, made_from["tokenizer"]]),
-        "made_from": made_from,
-        "counts": {name: sum(s[name] for s in shards) for name in ("documents", "sentences", "tokens")},
-        "skipped": [asdict(bad) for bad in skipped],
-        "shards": shards,
-    }
-    write_json(out / "manifest.json", manifest)
+    _write_manifest(out, dealt, made_from, pieces, skipped)
     shutil.rmtree(building)
     prepared = open_corpus(out)
     reporter.say(f"prepared {out}: {_summary(prepared)}")
     return prepared
 
 
+def _tokenizer(
+    folder: Path,
+    given: WordPiece | TokenizerConfig,
+    corpus: Sequence[str],
+    config: CorpusConfig,
+    reporter: Reporter,
+) -> WordPiece:
+    """The tokenizer that a stopped build has left (`_begin` saw to it that it is the same), the given, or a new one."""
+    if (folder / "tokenizer.json").exists():
+        return WordPiece.load(folder)
+    if isinstance(given, TokenizerConfig):
+        given = train_tokenizer(corpus, config=given, corpus_config=config, reporter=reporter)
+    given.save(folder)
+    return given
+
+
+def _write_manifest(
+    out: Path, dealt: Dealt, made_from: dict[str, Any], tokenizer: WordPiece, skipped: list[BadInput]
+) -> None:
+    """The last thing to be written: with it the corpus is finished."""
+    with atomic_path(out / "token_counts.npy") as beside, beside.open("wb") as file:
+        np.save(file, dealt.token_counts, allow_pickle=False)
+    shards = as_json(dealt.entries)
+    manifest = {
+        "format_version": FORMAT_VERSION,
+        "fingerprint": _fingerprint([shards, tokenizer.fingerprint]),
+        "tokenizer": tokenizer.fingerprint,
+        "made_from": made_from,
+        "counts": {name: sum(shard[name] for shard in shards) for name in ("documents", "sentences", "tokens")},
+        "skipped": [asdict(bad) for bad in skipped],
+        "shards": shards,
+    }
+    write_json(out / "manifest.json", manifest)
+
+
 def _made_from(
-    sources: list[Source], tokenizer: WordPiece, config: CorpusConfig, seed: int, shard_tokens: int
+    sources: list[Source],
+    tokenizer: WordPiece | TokenizerConfig,
+    config: CorpusConfig,
+    seed: int,
+    shard_tokens: int,
 ) -> dict[str, Any]:
     """Everything that the shards depend on, as plain JSON values."""
     return {
-        "tokenizer": tokenizer.fingerprint,
-        "options": config.model_dump(exclude={"workers"}),
+        "tokenizer": tokenizer.model_dump() if isinstance(tokenizer, TokenizerConfig) else tokenizer.fingerprint,
+        # What was finished under "stop" is the same under "skip".
+        "options": config.model_dump(exclude={"workers", "on_bad_input"}),
         "seed": seed,
         "shard_tokens": shard_tokens,
         "sources": {source.url: source.fingerprint for source in sources},
@@ -138,13 +169,21 @@ def _changes(was: dict[str, Any], now: dict[str, Any], name: str = "") -> Iterat
 
 
 def _begin(building: Path, out: Path, made_from: dict[str, Any]) -> None:
-    """Make the folder of an unfinished build, or check that the one that is there is of the same corpus."""
+    """Make the folder of an unfinished build, or check that the one that is there is of the same corpus.
+
+    While no unit is finished nothing is lost: a mistake in the words of the first try is forgiven.
+    """
     record = building / "made-from.json"
-    if any(building.glob("unit-*.arrow")):
-        _check_same(out, json.loads(record.read_text(encoding="utf-8")), made_from)
-        return
-    building.mkdir(parents=True, exist_ok=True)
-    write_json(record, made_from)
+    was = json.loads(record.read_text(encoding="utf-8")) if record.exists() else None
+    if was is not None and any(building.glob("unit-*.arrow")):
+        _check_same(out, was, made_from)
+    elif was != made_from:
+        shutil.rmtree(out / "tokenizer", ignore_errors=True)
+        for split in ("train", "held-out"):
+            for shard in out.glob(f"{split}-*.arrow"):
+                shard.unlink()
+        building.mkdir(parents=True, exist_ok=True)
+        write_json(record, made_from)
 
 
 def _groups(sources: list[Source]) -> list[list[Source]]:
@@ -191,7 +230,8 @@ def _tokenize(
     if reading.skipped:
         places = "\n  ".join(f"{bad.source}, {bad.place}: {bad.reason}" for bad in reading.skipped[:20])
         more = f"\n  … and {len(reading.skipped) - 20} more" if len(reading.skipped) > 20 else ""
-        reporter.warn(f"{len(reading.skipped)} broken inputs were left out:\n  {places}{more}")
+        count = sum(bad.count for bad in reading.skipped)
+        reporter.warn(f"{count} broken inputs were left out:\n  {places}{more}")
     return reading.skipped
 
 

@@ -86,8 +86,16 @@ class PreparedCorpus:
         return sum(entry.documents for entry in self.of(split))
 
     def token_counts(self) -> NDArray[np.int64]:
-        """(V,) how often each token occurs in the training documents."""
-        return cast(NDArray[np.int64], np.load(self.folder / "token_counts.npy", allow_pickle=False))
+        """(V,) how often each token occurs in the training documents.
+
+        Raises:
+            PreparedCorpusError: the file is missing or damaged.
+        """
+        path = self.folder / "token_counts.npy"
+        try:
+            return cast(NDArray[np.int64], np.load(path, allow_pickle=False))
+        except (OSError, EOFError, ValueError) as error:
+            raise PreparedCorpusError(f"{path}: missing or damaged ({error}). {_REMAKE}") from None
 
     def open(self, entry: ShardEntry) -> Shard:
         """Map one shard into memory, its checksum compared first.
@@ -118,13 +126,16 @@ def open_corpus(folder: Path) -> PreparedCorpus:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         version = manifest["format_version"]
+        if version != FORMAT_VERSION:
+            raise PreparedCorpusError(
+                f"{path}: format version {version}; this bertsmith reads {FORMAT_VERSION}. Prepare the corpus again."
+            )
         shards = tuple(ShardEntry(**entry) for entry in manifest["shards"])
-    except (ValueError, KeyError, TypeError) as error:
+        absent = {"fingerprint", "tokenizer", "made_from", "counts"} - manifest.keys()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PreparedCorpusError(f"{path}: damaged ({error}). {_REMAKE}") from None
-    if version != FORMAT_VERSION:
-        raise PreparedCorpusError(
-            f"{path}: format version {version}; this bertsmith reads {FORMAT_VERSION}. Prepare the corpus again."
-        )
+    if absent:
+        raise PreparedCorpusError(f"{path}: damaged (without {', '.join(sorted(absent))}). {_REMAKE}")
     return PreparedCorpus(folder, manifest, shards)
 
 
@@ -154,16 +165,15 @@ def open_shard(path: Path) -> Shard:
         raise PreparedCorpusError(f"{path}: not a shard of a prepared corpus ({error}). {_REMAKE}") from None
 
 
-def write_shard(path: Path, split: Split, documents: pa.RecordBatch) -> ShardEntry:
-    """Write documents (columns `sentences` and `source`) as one Arrow file, atomically."""
-    write_batch(path, documents)
-    sentences = documents.column("sentences")
+def describe_shard(path: Path, split: Split) -> ShardEntry:
+    """What the manifest says of a shard that lies on the disk."""
+    shard = open_shard(path)
     return ShardEntry(
         file=path.name,
         split=split,
-        documents=len(documents),
-        sentences=len(sentences.flatten()),
-        tokens=len(sentences.flatten().flatten()),
+        documents=len(shard.document_starts) - 1,
+        sentences=len(shard.sentence_starts) - 1,
+        tokens=len(shard.tokens),
         crc32=crc32_of(path),
     )
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import queue
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -30,7 +29,8 @@ class Workers:
     """Up to `count` processes that run jobs; one is started when there is work that no idle one can take."""
 
     def __init__(self, module: str, arguments: list[str], count: int) -> None:
-        self._command = [sys.executable, "-m", module, *arguments]
+        # -P: a json.py beside the user's text is not the library's.
+        self._command = [sys.executable, "-P", "-m", module, *arguments]
         self._idle: queue.SimpleQueue[subprocess.Popen[str]] = queue.SimpleQueue()
         self._started: list[subprocess.Popen[str]] = []
         self._threads = ThreadPoolExecutor(count)
@@ -93,7 +93,12 @@ class Workers:
         paths = [_SOURCE_FOLDER, os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+            process_group=0,  # Ctrl-C goes to the parent alone, which ends its workers
         )
         self._started.append(process)
         return process
@@ -101,7 +106,6 @@ class Workers:
 
 def serve_jobs(handle: Callable[[Job], Any]) -> None:
     """The worker's side: answer each line of stdin until it ends, or nobody listens any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends its workers
     for line in sys.stdin:
         try:
             answer: Job = {"answer": handle(json.loads(line))}

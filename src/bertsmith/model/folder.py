@@ -93,9 +93,9 @@ def write_model_folder(bert: Bert, folder: Path) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.cpu() for name, tensor in to_hf_tensors(bert).items()}
+    write_json(folder / CONFIG, config_to_hf(bert))
     with atomic_path(folder / WEIGHTS) as beside:
         save_file(tensors, beside, metadata={"format": "pt"})
-    write_json(folder / CONFIG, config_to_hf(bert))
 
 
 def read_tensors(folder: Path, *, allow_pickle: bool = False) -> dict[str, Tensor]:

@@ -28,6 +28,10 @@ KNOWN_ENDINGS = ".txt, .text, .jsonl, .ndjson, .csv, .tsv, .parquet, each also w
 NOT_TEXT = {".json", ".pdf", ".doc", ".docx", ".xls", ".xlsx", ".zip", ".tar", ".tgz", ".arrow", ".feather"}
 
 
+# A run folder, an unfinished prepared corpus, a finished one.
+OWN_MARKS = ("training/lock", "building/made-from.json", "token_counts.npy")
+
+
 @dataclass(frozen=True)
 class Source:
     """One file of a corpus.
@@ -102,9 +106,14 @@ def _local_file(path: str) -> Source:
 
 
 def _local_folder(folder: str) -> Iterator[Source]:
+    if _is_own(folder):
+        raise CorpusError(
+            f"{folder}: this is a folder of bertsmith's own, a run or a prepared corpus. Give the text, or one "
+            "prepared corpus that is finished and nothing beside it."
+        )
     found, others = [], 0
     for parent, folders, names in os.walk(folder, onerror=_unreadable_folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if not name.startswith(".") and not _is_own(os.path.join(parent, name))]
         shown = [name for name in names if not name.startswith(".")]
         known = [name for name in shown if kind_of(name)[0]]
         found += [os.path.join(parent, name) for name in known]
@@ -115,6 +124,11 @@ def _local_folder(folder: str) -> Iterator[Source]:
             f"Read are {KNOWN_ENDINGS}; a file named by itself is read as text whatever its ending."
         )
     yield from (_local_file(path) for path in sorted(found))
+
+
+def _is_own(folder: str) -> bool:
+    """Whether bertsmith made this folder: what it writes beside the text is no text to learn from."""
+    return any(os.path.exists(os.path.join(folder, mark)) for mark in OWN_MARKS)
 
 
 def _unreadable_folder(error: OSError) -> None:

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from bertsmith.config import CorpusConfig, TokenizerConfig
-from bertsmith.errors import ConfigError
-from bertsmith.files import write_json
 from bertsmith.progress import Reporter, Track
 from bertsmith.text.corpus import BadInput, Source, list_sources, read_corpus
 from bertsmith.text.wordpiece import WordPiece
-
-TRAINED_WITH = "trained_with.json"
 
 
 def train_tokenizer(
@@ -36,41 +30,6 @@ def train_tokenizer(
         tokenizer = WordPiece.train(texts, config)
     reporter.say(f"learned {tokenizer.vocab_size:,} WordPieces")
     return tokenizer
-
-
-def kept_tokenizer(
-    folder: Path,
-    corpus: Sequence[str],
-    *,
-    config: TokenizerConfig,
-    corpus_config: CorpusConfig,
-    reporter: Reporter,
-) -> WordPiece:
-    """The tokenizer in `folder`; if there is none yet, one is trained on the corpus and kept there.
-
-    Raises:
-        ConfigError: the one in the folder was trained with other options.
-        CorpusError, TokenizerError: as `train_tokenizer`.
-    """
-    if not (folder / "tokenizer.json").exists():
-        tokenizer = train_tokenizer(corpus, config=config, corpus_config=corpus_config, reporter=reporter)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / TRAINED_WITH, config.model_dump())
-        tokenizer.save(folder)
-        return tokenizer
-    if (folder / TRAINED_WITH).exists():
-        _check_options(folder, config)
-    return WordPiece.load(folder)
-
-
-def _check_options(folder: Path, config: TokenizerConfig) -> None:
-    was, now = json.loads((folder / TRAINED_WITH).read_text(encoding="utf-8")), config.model_dump()
-    changes = [f"{name} was {was.get(name)}, now {now[name]}" for name in now if was.get(name) != now[name]]
-    if changes:
-        raise ConfigError(
-            f"{folder} holds a tokenizer trained with other options: {'; '.join(changes)}. "
-            "Give the options it was trained with, or choose another folder."
-        )
 
 
 @contextmanager

@@ -22,7 +22,7 @@ pipeline_tag: fill-mask
 tags:
 - bert
 - bertsmith
-language: {language}
+language: "{language}"
 ---
 
 # {name}
@@ -57,6 +57,7 @@ The text it was trained on decides what it knows and which prejudices it repeats
 def write_card(
     folder: Path,
     *,
+    name: str,
     config: PretrainConfig,
     manifest: dict[str, Any],
     held_out: int,
@@ -67,6 +68,7 @@ def write_card(
 
     Args:
         folder: the run folder.
+        name: what the model is called.
         config: of the run.
         manifest: of the prepared corpus.
         held_out: documents held out.
@@ -75,7 +77,7 @@ def write_card(
     """
     figures = shown_figures({**asdict(progress), **progress.metrics})
     card = _CARD.format(
-        name=folder.name,
+        name=name,
         language=manifest["made_from"]["options"]["language"],
         size=config.size,
         version=__version__,

@@ -82,6 +82,7 @@ def _write(folder: Path, checkpoint: Checkpoint) -> None:
     for file in folder.iterdir():
         with file.open("rb+") as written:
             os.fsync(written.fileno())
+    sync_folder(folder)
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -110,18 +111,25 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def load_last_good(folder: Path, *, warn: Callable[[str], None]) -> Checkpoint | None:
-    """The newest checkpoint that is whole; each damaged one is named. None where there never was one.
+    """The newest checkpoint that is whole; None where there never was one.
+
+    Each damaged one is named, and removed once a whole one is found: the run will come by its step again.
 
     Raises:
         CheckpointError: there are checkpoints, and all are damaged.
     """
-    paths = list_checkpoints(folder)
-    for path in reversed(paths):
+    damaged: list[Path] = []
+    for path in reversed(list_checkpoints(folder)):
         try:
-            return load_checkpoint(path)
+            checkpoint = load_checkpoint(path)
         except CheckpointError as error:
             warn(f"{error}; going on from the one before it")
-    if paths:
+            damaged.append(path)
+        else:
+            for old in damaged:
+                shutil.rmtree(old)
+            return checkpoint
+    if damaged:
         raise CheckpointError(
             f"{folder}: every checkpoint is damaged. Remove the folder to begin the run anew, or restore it."
         )

@@ -90,20 +90,24 @@ class Loop(Generic[Model, Batch]):
         keep_freed_memory()
         with StopRequest() as stop, Ahead[FedStep[Batch]]() as ahead, self._track() as track:
             started = time.monotonic() - self.progress.seconds
+            if self.progress.evaluation_due:
+                self._evaluate()
             ahead.ask(self._step_from(self.progress.feed, self.progress.step))
             while self._share() < 1 and not stop.asked:
                 fed, before = ahead.take(), self._share()
                 ahead.ask(self._step_from(fed.state, self.progress.step + 1))
                 self._train(fed, before)
                 self.progress.seconds = time.monotonic() - started
-                if self._evaluation_due(before):
+                self.progress.evaluation_due = self._evaluation_due(before)
+                # A stop saves first; the run measures when it goes on.
+                if self.progress.evaluation_due and (self.finished or not stop.asked):
                     self._evaluate()
                     self.progress.seconds = time.monotonic() - started
                 if self._checkpoint_due() or stop.asked:
                     self._checkpoint()
                 track.update(self._done(), self._note())
-        self._checkpoint()
-        if self._share() < 1:
+            self._checkpoint()
+        if not self.finished:
             raise StoppedError(f"stopped by {stop.asked}; {self._saved()}. The same command again goes on from there.")
         return self.progress
 
@@ -176,6 +180,7 @@ class Loop(Generic[Model, Batch]):
         fast = self.recipe.precision == "bfloat16"
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=fast):
             self.progress.metrics = self.hooks.evaluate(self._share())
+        self.progress.evaluation_due = False
         self._write("evaluation", self.progress.metrics)
 
     def _checkpoint_due(self) -> bool:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bertsmith.config import CorpusConfig, PretrainConfig, TokenizerConfig
+from bertsmith.config import Config, CorpusConfig, PretrainConfig, TokenizerConfig
 from bertsmith.data.prepare import prepare_corpus
 from bertsmith.data.shards import PreparedCorpus, is_prepared, open_corpus
-from bertsmith.data.tokenizer import obtain_tokenizer
 from bertsmith.errors import ConfigError
 from bertsmith.progress import Reporter, Silent
+from bertsmith.text.wordpiece import WordPiece
 from bertsmith.training.pretraining_run import PretrainingRun, PretrainResult
 from bertsmith.training.run_folder import RunFolder
 
@@ -69,12 +69,21 @@ def _prepared(
     if len(corpus) == 1 and is_prepared(Path(corpus[0])):
         if tokenizer is not None:
             raise ConfigError(f"{corpus[0]} is prepared, and has its tokenizer inside: leave --tokenizer out.")
+        idle = _changed(corpus_config) + _changed(tokenizer_config)
+        if idle:
+            reporter.warn(f"{corpus[0]} is prepared: {', '.join(idle)} was decided then, and does nothing now")
         return open_corpus(Path(corpus[0]))
     return prepare_corpus(
         corpus,
         run.corpus,
-        tokenizer=obtain_tokenizer(corpus, run.corpus, tokenizer, tokenizer_config, corpus_config, reporter),
+        tokenizer=WordPiece.load(tokenizer) if tokenizer else tokenizer_config,
         config=corpus_config,
         seed=config.seed,
         reporter=reporter,
     )
+
+
+def _changed(config: Config) -> list[str]:
+    """The options that are not as they are by default."""
+    usual = type(config)()
+    return [name for name in type(config).model_fields if getattr(config, name) != getattr(usual, name)]

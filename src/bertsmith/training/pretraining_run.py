@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +10,12 @@ import torch
 
 from bertsmith.config import ModelConfig, PretrainConfig
 from bertsmith.data.batch import Masking, PretrainingBatch
-from bertsmith.data.feed import PretrainingFeed
+from bertsmith.data.feed import MICRO_BATCH_TOKENS, PretrainingFeed
 from bertsmith.data.masking import Vocabulary
 from bertsmith.data.sampler import RowSampler, Sampling
 from bertsmith.data.shards import PreparedCorpus, Split
-from bertsmith.errors import CheckpointError
-from bertsmith.files import atomic_path
+from bertsmith.errors import CheckpointError, PreparedCorpusError, StoppedError
+from bertsmith.files import atomic_path, link_or_copy
 from bertsmith.model.bert import Bert
 from bertsmith.model.folder import write_model_folder
 from bertsmith.model.formats import load_hf_tensors, to_hf_tensors
@@ -38,7 +37,8 @@ DEFAULT_MINUTES = 30.0
 PLATEAU_NATS = 0.25
 PLATEAU_SHARES = (0.5, 1.0)
 EVALUATION_SEED = 0
-EVALUATION_MICRO_BATCH = 64
+# Fewer than these, and the reader is told that the figures are rough.
+FEW_DOCUMENTS, FEW_MASKED = 10, 300
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,11 @@ class PretrainingRun:
     def __init__(self, run: RunFolder, corpus: PreparedCorpus, config: PretrainConfig, reporter: Reporter) -> None:
         self.folder, self.corpus, self.config, self.reporter = run, corpus, config, reporter
         self.tokenizer = WordPiece.load(corpus.tokenizer_folder)
+        if self.tokenizer.fingerprint != corpus.manifest["tokenizer"]:
+            raise PreparedCorpusError(
+                f"{corpus.tokenizer_folder}: not the tokenizer that made the ids of this corpus. Restore it, or "
+                "prepare the corpus again into another folder."
+            )
         self.task = Pretraining(config.objective)
         self.vocabulary = vocabulary_of(self.tokenizer)
         self.bert = self._new_model()
@@ -72,6 +77,7 @@ class PretrainingRun:
         self.frequency_loss = frequency_loss(corpus.token_counts(), labels)
         self.journal = Journal(run.journal)
         self._plateau_warnings = 0
+        self.tokenizer.model_max_length = self.bert.config.max_position_embeddings
 
     def run(self) -> PretrainResult:
         """Train, or go on; then write the run folder's model, report and card.
@@ -90,12 +96,19 @@ class PretrainingRun:
             loop.progress.run = {"precision": precision, "corpus": self.corpus.fingerprint}
             self.journal.rewind(0)
         self._introduce(loop)
-        try:
-            progress = loop.run()
-        finally:
-            write_report(self.folder.report, self.journal.read(), title=self.folder.out.name)
-        self._finish(progress)
+        if not (loop.finished and (self.folder.out / "README.md").exists()):
+            try:
+                loop.run()
+            except StoppedError:
+                self._report()
+                raise
+            self._report()
+            self._finish(loop.progress)
+        progress = loop.progress
         return PretrainResult(self.folder.out, progress.metrics, progress.step, progress.tokens, progress.seconds)
+
+    def _report(self) -> None:
+        write_report(self.folder.report, self.journal.read(), title=self.folder.name)
 
     def _new_model(self) -> Bert:
         config = self.config
@@ -124,7 +137,13 @@ class PretrainingRun:
             split = "train"
         sampler = self._sampler(split, self.config.max_length_tokens, EVALUATION_SEED)
         batch = sampler.first(self.config.evaluation_rows)
-        size = EVALUATION_MICRO_BATCH
+        hidden = len(batch.masked_labels)
+        if split == "held-out" and (self.corpus.documents(split) < FEW_DOCUMENTS or hidden < FEW_MASKED):
+            self.reporter.warn(
+                f"the evaluation rests on {self.corpus.documents(split)} held-out document(s) and {hidden} masked "
+                "tokens: its figures are rough. A higher --held-out-share, or more text, makes them firmer."
+            )
+        size = self.config.micro_batch_size or max(1, MICRO_BATCH_TOKENS // self.config.max_length_tokens)
         return [batch.slice(row, min(row + size, batch.rows)) for row in range(0, batch.rows, size)]
 
     def _budget(self) -> Budget:
@@ -222,18 +241,18 @@ class PretrainingRun:
     def _save(self, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint, and give the run folder its weights, so that the model can be tried at any time."""
         path = save_checkpoint(self.folder.checkpoints, checkpoint, keep=self.config.keep_checkpoints)
-        weights = self.folder.out / "model.safetensors"
-        if not weights.exists():
+        if not (self.folder.out / "config.json").exists():
             self.tokenizer.save(self.folder.out)
             write_model_folder(self.bert, self.folder.out)
-        with atomic_path(weights) as beside:
-            os.link(path / "model.safetensors", beside)
+        with atomic_path(self.folder.out / "model.safetensors") as beside:
+            link_or_copy(path / "model.safetensors", beside)
 
     def _finish(self, progress: Progress) -> None:
         self.tokenizer.save(self.folder.out)
         write_model_folder(self.bert, self.folder.out)
         write_card(
             self.folder.out,
+            name=self.folder.name,
             config=self.config,
             manifest=self.corpus.manifest,
             held_out=self.corpus.documents("held-out"),

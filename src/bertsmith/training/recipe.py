@@ -79,6 +79,7 @@ class Progress:
         seconds: on the clock of the run, over all its sittings.
         epochs: passes over the data.
         metrics: of the last evaluation.
+        evaluation_due: whether the run was stopped before the evaluation of its last step.
         run: what the run must still be when it goes on, besides its settings: the corpus, the precision.
     """
 
@@ -88,4 +89,5 @@ class Progress:
     seconds: float = 0.0
     epochs: float = 0.0
     metrics: dict[str, float] = field(default_factory=dict)
+    evaluation_due: bool = False
     run: dict[str, str] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from typing import Any
 
 from bertsmith.errors import BertsmithError, ConfigError
 from bertsmith.files import write_text
+from bertsmith.training.checkpoints import list_checkpoints
 
 # What may change when a run goes on: it does not touch the numbers.
 _FREE = {"workers", "checkpoint_every_steps", "keep_checkpoints", "on_bad_input"}
@@ -24,6 +25,7 @@ class RunFolder:
 
     def __init__(self, out: Path) -> None:
         self.out = out
+        self.name = out.resolve().name
         self.training = out / "training"
         self.checkpoints = self.training / "checkpoints"
         self.journal = self.training / "metrics.jsonl"
@@ -32,8 +34,8 @@ class RunFolder:
         self.corpus = self.training / "corpus"
 
     def keep(self, values: Mapping[str, Any]) -> None:
-        """Write down the settings that the run is begun with."""
-        if not self.settings.exists():
+        """Write down the settings that the run is begun with; until something was trained they may change."""
+        if not self._trained():
             write_text(self.settings, _toml(values))
 
     def check_same(self, values: Mapping[str, Any]) -> None:
@@ -43,11 +45,16 @@ class RunFolder:
             ConfigError: settings that change the numbers have changed; each is listed. Or the folder holds a model
                 that is no run, which must not be overwritten.
         """
-        if not self.settings.exists():
-            if (self.out / "config.json").exists():
-                raise ConfigError(f"{self.out} holds a model that is no run of bertsmith. Choose another --out.")
+        if not self.settings.exists() and (self.out / "config.json").exists():
+            raise ConfigError(f"{self.out} holds a model that is no run of bertsmith. Choose another --out.")
+        if not self._trained():
             return
-        was = tomllib.loads(self.settings.read_text(encoding="utf-8"))
+        try:
+            was = tomllib.loads(self.settings.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"{self.settings}: missing or damaged ({error}). Restore it, or choose another --out."
+            ) from None
         changes = [
             f"{name} was {_shown(was.get(name))}, now {_shown(values.get(name))}"
             for name in sorted({*was, *values} - _FREE)
@@ -60,6 +67,9 @@ class RunFolder:
                 + "\nTo go on with it, give the settings it was begun with "
                 + f"(--config {self.settings} has them); for a new run choose another --out."
             )
+
+    def _trained(self) -> bool:
+        return bool(list_checkpoints(self.checkpoints))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -84,12 +94,15 @@ class RunFolder:
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}")
             file.flush()
+            for folder in (self.out, self.training):
+                for left_over in folder.glob(".*.tmp"):  # of a process that was killed while it wrote
+                    left_over.unlink()
             yield
 
 
 def _toml(values: Mapping[str, Any]) -> str:
     """Scalars as TOML; JSON's strings, numbers and booleans are TOML's too. None is left out."""
-    lines = [f"{name} = {json.dumps(value)}" for name, value in values.items() if value is not None]
+    lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items() if value is not None]
     return "\n".join(["# The settings of this run; pretrain --config reads them.", *lines, ""])
 
 
