@@ -253,7 +253,7 @@ def test_a_manifest_of_another_version_or_without_a_key_is_an_error(
 ) -> None:
     path = prepared(notes, tmp_path / "corpus", tokenizer).folder / "manifest.json"
     manifest = json.loads(path.read_text())
-    path.write_text(json.dumps({**manifest, "format_version": 2, "shards": [{"new": 1}]}))
+    path.write_text(json.dumps({**manifest, "format_version": 2, "shards": {"new": [1]}}))
     with pytest.raises(PreparedCorpusError, match="format version 2"):
         open_corpus(path.parent)
     del manifest["made_from"]

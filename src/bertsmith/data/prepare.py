@@ -18,7 +18,7 @@ import numpy as np
 
 from bertsmith.config import CorpusConfig, TokenizerConfig
 from bertsmith.data.deal import Dealt, deal
-from bertsmith.data.shards import FORMAT_VERSION, PreparedCorpus, as_json, is_prepared, open_corpus
+from bertsmith.data.shards import FORMAT_VERSION, PreparedCorpus, as_columns, is_prepared, open_corpus
 from bertsmith.data.workers import Job, Workers
 from bertsmith.errors import ConfigError, PreparedCorpusError
 from bertsmith.files import atomic_path, write_json
@@ -115,13 +115,13 @@ def _write_manifest(
     """The last thing to be written: with it the corpus is finished."""
     with atomic_path(out / "token_counts.npy") as beside, beside.open("wb") as file:
         np.save(file, dealt.token_counts, allow_pickle=False)
-    shards = as_json(dealt.entries)
+    shards = as_columns(dealt.entries)
     manifest = {
         "format_version": FORMAT_VERSION,
         "fingerprint": _fingerprint([shards, tokenizer.fingerprint]),
         "tokenizer": tokenizer.fingerprint,
         "made_from": made_from,
-        "counts": {name: sum(shard[name] for shard in shards) for name in ("documents", "sentences", "tokens")},
+        "counts": {name: sum(shards[name]) for name in ("documents", "sentences", "tokens")},
         "skipped": [asdict(bad) for bad in skipped],
         "shards": shards,
     }

@@ -11,10 +11,10 @@ corpus/
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
@@ -27,9 +27,8 @@ FORMAT_VERSION = 1
 Split = Literal["train", "held-out"]
 
 
-@dataclass(frozen=True)
-class ShardEntry:
-    """What the manifest says of one shard."""
+class ShardEntry(NamedTuple):
+    """What the manifest says of one shard; a tuple, since a large corpus has many hundred thousand."""
 
     file: str
     split: Split
@@ -130,7 +129,7 @@ def open_corpus(folder: Path) -> PreparedCorpus:
             raise PreparedCorpusError(
                 f"{path}: format version {version}; this bertsmith reads {FORMAT_VERSION}. Prepare the corpus again."
             )
-        shards = tuple(ShardEntry(**entry) for entry in manifest["shards"])
+        shards = tuple(map(ShardEntry, *(manifest["shards"][name] for name in ShardEntry._fields)))
         absent = {"fingerprint", "tokenizer", "made_from", "counts"} - manifest.keys()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PreparedCorpusError(f"{path}: damaged ({error}). {_REMAKE}") from None
@@ -184,6 +183,7 @@ def write_batch(path: Path, batch: pa.RecordBatch) -> None:
         writer.write_batch(batch)
 
 
-def as_json(entries: Iterable[ShardEntry]) -> list[dict[str, Any]]:
-    """The shard entries as the manifest holds them."""
-    return [asdict(entry) for entry in entries]
+def as_columns(entries: Sequence[ShardEntry]) -> dict[str, list[Any]]:
+    """The shard entries as the manifest holds them: a list for each field, which is read many times faster than
+    an object for each shard."""
+    return {name: [getattr(entry, name) for entry in entries] for name in ShardEntry._fields}

@@ -83,9 +83,9 @@ class Embeddings(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width = config.hidden_size
-        self.word = nn.Embedding(config.vocab_size, width, padding_idx=config.pad_token_id)
-        self.token_type = nn.Embedding(config.type_vocab_size, width)
-        self.position = nn.Embedding(config.max_position_embeddings, width)
+        self.word = _table(config.vocab_size, width, padding_idx=config.pad_token_id)
+        self.token_type = _table(config.type_vocab_size, width)
+        self.position = _table(config.max_position_embeddings, width)
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
@@ -100,6 +100,11 @@ class Embeddings(nn.Module):
         summed = self.word(input_ids) + self.token_type(token_type_ids) + self.position(position_ids)
         embedded: Tensor = self.dropout(self.norm(summed))
         return embedded
+
+
+def _table(rows: int, width: int, *, padding_idx: int | None = None) -> nn.Embedding:
+    """A table of vectors without values; nn.Embedding's own draw loads torch's compiler, for two seconds."""
+    return nn.Embedding(rows, width, padding_idx=padding_idx, _weight=torch.empty(rows, width))
 
 
 class Layer(nn.Module):
