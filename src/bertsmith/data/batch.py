@@ -124,65 +124,96 @@ def build_batch(
         masking: what to hide.
         key: the stream of the masks' draws; a row's masks depend on it and the row's number only.
     """
-    first, last = rows
-    counts = np.diff(packed.row_starts[first : last + 1])
-    chosen = packed.sequences[packed.row_starts[first] : packed.row_starts[last]]
-    lengths = pairs.lengths[chosen]
-    row_of = np.repeat(np.arange(last - first), counts)
-    before = np.cumsum(lengths) - lengths
-    row_begins = np.cumsum(counts) - counts
-    begins = row_of * row_length + before - np.repeat(before[row_begins], counts)  # (S,) place of each [CLS]
-
-    a_length, b_length = pairs.a_length[chosen], pairs.b_length[chosen]
-    runs = np.stack((a_length, b_length), 1).ravel()  # A, B, A, B, … of all sequences
-    sources = _ragged(np.stack((pairs.a_start[chosen], pairs.b_start[chosen]), 1).ravel(), runs)
-    places = _ragged(np.stack((begins + 1, begins + 2 + a_length), 1).ravel(), runs)
-    tokens = shard.tokens[sources].astype(np.int64)
-
-    sequence_of = np.repeat(np.arange(len(chosen)), a_length + b_length)
+    layout = _lay_out(pairs, packed, rows, row_length)
+    tokens = shard.tokens[layout.sources].astype(np.int64)
+    sequences = np.repeat(np.arange(len(layout.begins)), layout.lengths - layout.specials)
     hidden = mask_tokens(
         tokens,
-        sequences=sequence_of,
-        wanted=np.maximum(1, np.round(lengths * masking.mask_share)).astype(np.int64),
-        rows=row_of[sequence_of] + first,
+        sequences=sequences,
+        wanted=np.maximum(1, np.round(layout.lengths * masking.mask_share)).astype(np.int64),
+        rows=layout.begins[sequences] // row_length + rows[0],
         key=key,
         vocabulary=masking.vocabulary,
         whole_word=masking.whole_word,
     )
     tokens[hidden.places] = hidden.replacements
-
-    vocabulary = masking.vocabulary
-    input_ids = np.full((last - first) * row_length, vocabulary.pad_id, np.int64)
-    input_ids[places] = tokens
-    input_ids[begins] = vocabulary.cls_id
-    input_ids[begins + 1 + a_length] = vocabulary.sep_id
-    input_ids[begins + lengths - 1] = vocabulary.sep_id
-    number = np.arange(len(chosen)) - np.repeat(row_begins, counts) + 1  # (S,) of the sequence in its row
-    shape = (last - first, row_length)
+    input_ids, token_type_ids, position_ids, sequence_ids = _write(layout, tokens, masking.vocabulary)
     return PretrainingBatch(
-        input_ids=input_ids.reshape(shape),
-        masked_places=places[hidden.places],
+        input_ids=input_ids,
+        token_type_ids=token_type_ids,
+        position_ids=position_ids,
+        sequence_ids=sequence_ids,
+        masked_places=layout.places[hidden.places],
         masked_labels=hidden.labels,
-        cls_places=begins,
-        next_sentence_labels=1 - pairs.is_next[chosen].astype(np.int64),
-        **_companions(shape, begins, lengths, a_length, number),
+        cls_places=layout.begins,
+        next_sentence_labels=1 - pairs.is_next[layout.chosen].astype(np.int64),
     )
 
 
-def _companions(
-    shape: tuple[int, int], begins: Int64s, lengths: Int64s, a_length: Int64s, number: Int64s
-) -> dict[str, Int64s]:
-    """What stands beside the tokens, (B, T) each: segments, places in the sequence, numbers of the sequence."""
-    position_ids, sequence_ids, token_type_ids = (np.zeros(shape[0] * shape[1], np.int64) for _ in range(3))
+@dataclass(frozen=True)
+class _Layout:
+    """Where the S sequences of some rows stand; places count through all rows.
+
+    Attributes:
+        shape: (B, T).
+        chosen: (S,) which of the shard's pairs.
+        number: (S,) of the sequence in its row, from 1.
+        begins: (S,) the place of its [CLS].
+        lengths: (S,) its tokens.
+        a_length: (S,) those of segment A.
+        specials: (S,) special tokens.
+        sources: (n,) where each ordinary token lies in the shard.
+        places: (n,) where it goes.
+    """
+
+    shape: tuple[int, int]
+    chosen: Int64s
+    number: Int64s
+    begins: Int64s
+    lengths: Int64s
+    a_length: Int64s
+    specials: Int64s
+    sources: Int64s
+    places: Int64s
+
+
+def _lay_out(pairs: SegmentPairs, packed: PackedRows, rows: tuple[int, int], row_length: int) -> _Layout:
+    first, last = rows
+    counts = np.diff(packed.row_starts[first : last + 1])  # sequences of each row
+    chosen = packed.sequences[packed.row_starts[first] : packed.row_starts[last]]
+    lengths, a_length, b_length = pairs.lengths[chosen], pairs.a_length[chosen], pairs.b_length[chosen]
+    row_begins = np.cumsum(counts) - counts
+    before = np.cumsum(lengths) - lengths
+    row_of = np.repeat(np.arange(last - first), counts)
+    begins = row_of * row_length + before - np.repeat(before[row_begins], counts)
+    runs = np.stack((a_length, b_length), 1).ravel()  # A, B, A, B, … of all sequences
+    return _Layout(
+        shape=(last - first, row_length),
+        chosen=chosen,
+        number=np.arange(len(chosen)) - np.repeat(row_begins, counts) + 1,
+        begins=begins,
+        lengths=lengths,
+        a_length=a_length,
+        specials=lengths - a_length - b_length,
+        sources=_ragged(np.stack((pairs.a_start[chosen], pairs.b_start[chosen]), 1).ravel(), runs),
+        places=_ragged(np.stack((begins + 1, begins + 2 + a_length), 1).ravel(), runs),
+    )
+
+
+def _write(layout: _Layout, tokens: Int64s, vocabulary: Vocabulary) -> list[Int64s]:
+    """Tokens, segments, places in the sequence, numbers of the sequence: (B, T) each."""
+    begins, lengths = layout.begins, layout.lengths
+    input_ids = np.full(layout.shape[0] * layout.shape[1], vocabulary.pad_id, np.int64)
+    input_ids[layout.places] = tokens
+    input_ids[begins] = vocabulary.cls_id
+    input_ids[begins + 1 + layout.a_length] = vocabulary.sep_id
+    input_ids[begins + lengths - 1] = vocabulary.sep_id
+    token_type_ids, position_ids, sequence_ids = (np.zeros_like(input_ids) for _ in range(3))
+    token_type_ids[_ragged(begins + 2 + layout.a_length, lengths - 2 - layout.a_length)] = 1
     everywhere = _ragged(begins, lengths)
     position_ids[everywhere] = everywhere - np.repeat(begins, lengths)
-    sequence_ids[everywhere] = np.repeat(number, lengths)
-    token_type_ids[_ragged(begins + 2 + a_length, lengths - 2 - a_length)] = 1
-    return {
-        "position_ids": position_ids.reshape(shape),
-        "sequence_ids": sequence_ids.reshape(shape),
-        "token_type_ids": token_type_ids.reshape(shape),
-    }
+    sequence_ids[everywhere] = np.repeat(layout.number, lengths)
+    return [ids.reshape(layout.shape) for ids in (input_ids, token_type_ids, position_ids, sequence_ids)]
 
 
 def _ragged(starts: Int64s, lengths: Int64s) -> Int64s:

@@ -80,7 +80,7 @@ def _pairs_of(
     here, end = documents[document], documents[document + 1]
     while here < end:
         target = _target(room, short_share, draw)
-        stop = min(bisect_left(starts, starts[here] + target, here + 1, end), end)
+        stop = _gather(starts, here, end, target)
         gathered = stop - here
         a_stop = here + 1 + int(next(draw) * (gathered - 1))
         is_next = next(draw) >= 0.5 and gathered > 1
@@ -105,7 +105,7 @@ def _elsewhere(
         other = document
     first, end = documents[other], documents[other + 1]
     first += int(next(draw) * (end - first))
-    return first, min(bisect_left(starts, starts[first] + wanted, first + 1, end), end)
+    return first, _gather(starts, first, end, wanted)
 
 
 def _segments_of(
@@ -119,10 +119,14 @@ def _segments_of(
     """Runs of whole sentences of one document, without B."""
     here, end = documents[document], documents[document + 1]
     while here < end:
-        target = _target(room, short_share, draw)
-        stop = min(bisect_left(starts, starts[here] + target, here + 1, end), end)
+        stop = _gather(starts, here, end, _target(room, short_share, draw))
         yield starts[here], starts[stop], starts[stop], starts[stop], False
         here = stop
+
+
+def _gather(starts: list[int], first: int, end: int, wanted: int) -> int:
+    """Past the last of the sentences from `first` that hold `wanted` tokens together, or `end`; one at least."""
+    return min(bisect_left(starts, starts[first] + wanted, first + 1, end), end)
 
 
 def _target(room: int, short_share: float, draw: Iterator[float]) -> int:
