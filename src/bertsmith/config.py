@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -116,7 +117,6 @@ class CorpusConfig(Config):
     text_column: str = Field("text", description="The column that holds the text (.jsonl, .csv, .tsv, .parquet).")
     language: str = Field(
         "en",
-        pattern=r"^[a-z]{2,3}([-_][A-Za-z]+)*$",
         description="Language code for splitting sentences, such as en, de, tr, zh.",
     )
     on_bad_input: Literal["stop", "skip"] = Field(
@@ -126,6 +126,12 @@ class CorpusConfig(Config):
         0.01, description="Share of the documents kept out of training, chosen by a hash of their text."
     )
     workers: int | None = Field(None, gt=0, description="Processes that tokenize; all cores if not given.")
+
+    @model_validator(mode="after")
+    def _language_is_a_code(self) -> Self:
+        if not re.fullmatch(r"[a-z]{2,3}([-_][A-Za-z]+)*", self.language):
+            raise ValueError(f'language "{self.language}" is no language code; codes are such as en, de, tr, zh')
+        return self
 
 
 class TokenizerConfig(Config):

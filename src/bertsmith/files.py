@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import shutil
+import socket
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bertsmith.errors import DiskFullError
+from bertsmith.errors import BertsmithError, ConfigError, DiskFullError
 
-__all__ = ["atomic_path", "crc32_of", "disk_full_named", "link_or_copy", "sync_folder", "write_json", "write_text"]
+__all__ = [
+    "READABLE",
+    "atomic_path",
+    "crc32_of",
+    "disk_full_named",
+    "link_or_copy",
+    "locked",
+    "make_folder",
+    "sync_folder",
+    "write_json",
+    "write_text",
+]
 
+READABLE = 0o644  # safetensors writes for the owner alone
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -30,11 +44,11 @@ def disk_full_named(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         # safetensors reports an I/O failure in an error class of its own, with the system's words in it.
-        full = isinstance(error, OSError) and error.errno in _FULL
+        full = isinstance(error, OSError) and (error.errno in _FULL or "requested and" in str(error))  # numpy's words
         if full or "No space left" in str(error) or "os error 28" in str(error):
             raise DiskFullError(
                 f"{path}: the disk is full; nothing was left half-written, and what was saved before is whole. "
-                "Free some space and run the same command again: it goes on where it was."
+                "Free some space and run the same command again."
             ) from error
         raise
 
@@ -54,6 +68,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             yield beside
             with beside.open("rb+") as written:
                 os.fsync(written.fileno())
+            beside.chmod(READABLE)
             os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
@@ -67,6 +82,50 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        ConfigError: there is a file of that name, or the place cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ConfigError(f"{folder}: a file is in the way. Choose another folder for --out.") from None
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: this folder cannot be made ({error.strerror}). Choose another folder for --out."
+        ) from None
+
+
+@contextlib.contextmanager
+def locked(folder: Path, path: Path) -> Iterator[None]:
+    """Keep a folder for this process until the block ends, however it ends.
+
+    Args:
+        folder: what is kept; for the message.
+        path: the lock, a file that is made if it is not there.
+
+    Raises:
+        BertsmithError: another process has it; it is named.
+        ConfigError: the lock's folder cannot be made.
+    """
+    make_folder(path.parent)
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise BertsmithError(
+                f"{folder}: another run is writing to this folder ({file.read().strip()}). "
+                "Wait for it, stop it, or choose another --out."
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
 
 
 def link_or_copy(source: Path, target: Path) -> None:

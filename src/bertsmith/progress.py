@@ -5,6 +5,8 @@ Everything goes to stderr; stdout belongs to results. Code is given a `Reporter`
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -61,6 +63,14 @@ class Silent(Reporter):
         yield _SilentTrack()
 
 
+class _Stderr(Console):
+    """A console whose reader may go away (`… 2>&1 | head`): the work goes on, unheard."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 class Terminal(Reporter):
     """Speaks on stderr: a live bar on a terminal, else one plain line at most every ten seconds.
 
@@ -69,7 +79,7 @@ class Terminal(Reporter):
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True, highlight=False)
+        self._console = console or _Stderr(stderr=True, highlight=False)
         self._live: Progress | None = None
 
     def say(self, message: str) -> None:

@@ -205,7 +205,7 @@ def test_what_is_in_the_way_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "bert/config.json").write_text("{}")
     with pytest.raises(ConfigError, match="no run of bertsmith"):
         run(tmp_path / "text.txt", tmp_path / "bert", steps=1)
-    with pytest.raises(ConfigError, match="is a file"):
+    with pytest.raises(ConfigError, match="a file is in the way"):
         run(tmp_path / "text.txt", tmp_path / "bert/config.json", steps=1)
 
 

@@ -25,6 +25,8 @@ def embed(
         if file == "-":
             raise InputError("texts from stdin need --out vectors.npy, or --json to print their vectors")
         out = Path(file).with_suffix(".npy")
+    if out is not None and out.exists() and (out.suffix != ".npy" or out.is_dir()):
+        raise InputError(f"--out {out} is there already and no .npy file; choose another name")
     texts = _lines(file)
 
     import numpy as np

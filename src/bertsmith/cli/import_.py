@@ -16,11 +16,15 @@ def import_(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
+    from bertsmith.files import make_folder
     from bertsmith.model.folder import read_model_folder, write_model_folder
     from bertsmith.text.wordpiece import WordPiece
 
     if out.exists() and out.resolve() == source.resolve():
         raise InputError(f"--out {out} is the source itself; choose another folder")
+    if (out / "model.safetensors").exists():
+        raise InputError(f"--out {out} holds a model already; choose another folder")
+    make_folder(out)
     bert, report = read_model_folder(source, allow_pickle=True)
     tokenizer = WordPiece.load(source)
     write_model_folder(bert, out)

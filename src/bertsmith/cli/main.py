@@ -150,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         if debug:
             raise
-        _complain("stopped by Ctrl-C")
+        _complain("stopped by Ctrl-C; what was finished is kept, and the same command goes on from there")
         return FAILED
     return 0
 

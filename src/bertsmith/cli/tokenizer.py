@@ -16,6 +16,7 @@ from bertsmith.cli.common import (
     stdout,
 )
 from bertsmith.config import CorpusConfig, TokenizerConfig
+from bertsmith.errors import InputError
 
 if TYPE_CHECKING:
     from bertsmith.text.report import TokenizerReport
@@ -30,8 +31,12 @@ def train(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
+    from bertsmith.files import make_folder
     from bertsmith.text.train import train_tokenizer
 
+    if (out / "tokenizer.json").exists():
+        raise InputError(f"--out {out} holds a tokenizer already; choose another folder")
+    make_folder(out)
     say = reporter()
     tokenizer = train_tokenizer(corpus, config=vocabulary, corpus_config=reading, reporter=say)
     tokenizer.save(out)

@@ -21,12 +21,12 @@ from bertsmith.data.deal import Dealt, deal
 from bertsmith.data.shards import FORMAT_VERSION, PreparedCorpus, as_columns, is_prepared, open_corpus
 from bertsmith.data.workers import Job, Workers
 from bertsmith.errors import ConfigError, PreparedCorpusError
-from bertsmith.files import atomic_path, write_json
+from bertsmith.files import atomic_path, locked, write_json
 from bertsmith.progress import Reporter, Track
 from bertsmith.text.corpus import list_sources, no_document, read_documents
 from bertsmith.text.sources import Source
 from bertsmith.text.streams import BadInput
-from bertsmith.text.train import train_tokenizer
+from bertsmith.text.train import plain_megabytes, train_tokenizer
 from bertsmith.text.wordpiece import WordPiece
 
 SHARD_TOKENS = 4_000_000
@@ -71,9 +71,24 @@ def prepare_corpus(
         reporter.say(f"{out} is prepared already: {_summary(done)}")
         return done
     building = out / "building"
+    with locked(out, building / "lock"):
+        return _build(corpus, out, sources, made_from, tokenizer, config, reporter)
+
+
+def _build(
+    corpus: Sequence[str],
+    out: Path,
+    sources: list[Source],
+    made_from: dict[str, Any],
+    tokenizer: WordPiece | TokenizerConfig,
+    config: CorpusConfig,
+    reporter: Reporter,
+) -> PreparedCorpus:
+    """Begin the folder, or go on with what a stopped build has left."""
+    building = out / "building"
     _begin(building, out, made_from)
     pieces = _tokenizer(out / "tokenizer", tokenizer, corpus, config, reporter)
-    arguments = [str(out / "tokenizer"), config.language, str(seed)]
+    arguments = [str(out / "tokenizer"), config.language, str(made_from["seed"])]
     skipped = _tokenize(_groups(sources), building, arguments, config, reporter)
     units = sorted(building.glob("unit-*.arrow"))
     if not units:
@@ -82,7 +97,7 @@ def prepare_corpus(
         units,
         out,
         held_out_share=config.held_out_share,
-        shard_tokens=shard_tokens,
+        shard_tokens=made_from["shard_tokens"],
         vocab_size=pieces.vocab_size,
         reporter=reporter,
     )
@@ -152,7 +167,7 @@ def _check_same(out: Path, was: dict[str, Any], now: dict[str, Any]) -> None:
         raise PreparedCorpusError(
             f"{out} holds a corpus made from something else:\n  "
             + "\n  ".join(changes)
-            + f"\nChoose another folder, or remove {out} to prepare it anew."
+            + "\nRestore what it was made from, or choose another folder."
         )
 
 
@@ -216,13 +231,11 @@ def _tokenize(
     reporter: Reporter,
 ) -> list[BadInput]:
     """Make every unit that is not there yet."""
-    sizes = [source.size_bytes for group in groups for source in group if source.compression is None]
-    known = len(sizes) == sum(map(len, groups)) and None not in sizes
-    total = sum(size or 0 for size in sizes) if known else None
+    total = plain_megabytes([source for group in groups for source in group])
     reading = _Reading()
     count = config.workers or os.cpu_count() or 1
     with (
-        reporter.track("tokenizing", total=total and total / 1e6, unit="MB") as track,
+        reporter.track("tokenizing", total=total, unit="MB") as track,
         Workers("bertsmith.data.tokenize_unit", arguments, count) as workers,
     ):
         for _ in workers.run(_jobs(groups, building, config, reading, track)):

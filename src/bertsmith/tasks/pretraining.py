@@ -80,8 +80,9 @@ class Pretraining:
 
         Returns:
             `mlm_loss` (nats a masked token), `mlm_perplexity`, `mlm_accuracy`; with next-sentence prediction also
-            `nsp_loss` (nats) and `nsp_accuracy`.
+            `nsp_loss` (nats), `nsp_accuracy`, and `nsp_baseline`, the accuracy of always giving the commoner answer.
         """
+        batches = list(batches)
         sums: dict[str, NDArray[np.float64]] = {}
         for batch in batches:
             for name, (logits, labels) in self._guessed(model, batch).items():
@@ -92,6 +93,9 @@ class Pretraining:
         for name, (loss, right, count) in sums.items():
             metrics[f"{name}_loss"] = float(loss / count)
             metrics[f"{name}_accuracy"] = float(right / count)
+        if self.next_sentence:
+            random_share = float(np.concatenate([batch.next_sentence_labels for batch in batches]).mean())
+            metrics["nsp_baseline"] = max(random_share, 1 - random_share)
         metrics["mlm_perplexity"] = math.exp(min(metrics["mlm_loss"], 700.0))
         return metrics
 

@@ -106,19 +106,18 @@ class _TextLines:
 def _csv_rows(source: Source, bad: BadInputs) -> Iterator[tuple[str, list[str]]]:
     csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))
     lines = _TextLines(source, bad)
-    reader = csv.reader(iter(lines))
+    reader = csv.reader(iter(lines), strict=True)
     while True:
         first = lines.number + 1
         try:
             row = next(reader, None)
         except csv.Error as error:
-            bad.report(f"line {first:,}", f"malformed CSV ({error}); is a quotation mark never closed?")
+            closed = f"malformed CSV ({error}); is a quotation mark inside a cell not doubled?"
+            bad.report(f"line {first:,}", "a quotation mark opens here and is never closed" if lines.ended else closed)
             continue
         if row is None:
             return
-        if lines.ended:  # the reader asked for more lines to end this row
-            bad.report(f"line {first:,}", "a quotation mark opens here and is never closed")
-        elif row:
+        if row:
             yield f"line {first:,}", row
 
 

@@ -41,7 +41,7 @@ def reading(corpus: Sequence[str], label: str, *, config: CorpusConfig, reporter
     """
     sources = list_sources(corpus)
     skipped: list[BadInput] = []
-    with reporter.track(label, total=_megabytes(sources), unit="MB") as track:
+    with reporter.track(label, total=plain_megabytes(sources), unit="MB") as track:
         yield _texts(sources, config, skipped, track)
     if skipped:
         first = skipped[0]
@@ -52,15 +52,15 @@ def reading(corpus: Sequence[str], label: str, *, config: CorpusConfig, reporter
 
 
 def _texts(sources: Sequence[Source], config: CorpusConfig, skipped: list[BadInput], track: Track) -> Iterator[str]:
-    characters = 0
+    done = 0
     for document in read_corpus(sources, config, skipped=skipped):
         yield document.text
-        characters += len(document.text)
-        track.update(characters / 1e6)
+        done += len(document.text) if document.text.isascii() else len(document.text.encode(errors="replace"))
+        track.update(done / 1e6)
 
 
-def _megabytes(sources: Sequence[Source]) -> float | None:
-    """What there is to read, if it is known: of plain text files, about a character a byte."""
+def plain_megabytes(sources: Sequence[Source]) -> float | None:
+    """What there is to read, if it is known: of plain text files alone, where the text is the file."""
     plain = all(source.compression is None and source.format == "txt" for source in sources)
     sizes = [source.size_bytes for source in sources if source.size_bytes]
     return sum(sizes) / 1e6 if plain and len(sizes) == len(sources) else None

@@ -19,6 +19,8 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # ids 0 to 4
 MAX_WORD_CHARS = 100  # BERT's: a longer word is [UNK]
 
 # Rare characters (a stray emoji, one Thai name) are left to [UNK]: each would cost two places of V.
+# With fewer of the text's words in known letters, most of the text would be [UNK].
+LEAST_COVERAGE = 0.5
 _ALPHABET_COVERAGE = 0.9999
 _ALPHABET_SHARE = 0.5  # of the vocabulary at most, so that Chinese fits in and words still have room
 
@@ -44,9 +46,14 @@ def train_vocabulary(
         raise TokenizerError("no word in the text to train a tokenizer on. Give files that hold text.")
     alphabet = _choose_alphabet(words, vocab_size, min_frequency)
     kept = {word: n for word, n in words.items() if len(word) <= MAX_WORD_CHARS and alphabet.issuperset(word)}
-    if not kept:
+    if all(len(word) > MAX_WORD_CHARS for word in words):
         raise TokenizerError(
-            f"a vocabulary of {vocab_size} has no room for the letters of this text. "
+            f"every word of the text is longer than {MAX_WORD_CHARS} characters, and BERT reads such a word as [UNK]. "
+            "Give text with spaces between its words."
+        )
+    if sum(kept.values()) < LEAST_COVERAGE * sum(words.values()):
+        raise TokenizerError(
+            f"a vocabulary of {vocab_size} has no room for the letters of most words of this text. "
             f"Give --vocab-size at least {4 * len(set().union(*words))}."
         )
     return _merge(kept, vocab_size, min_frequency)

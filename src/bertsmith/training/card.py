@@ -30,7 +30,7 @@ language: "{language}"
 A BERT ({size}), pretrained from nothing with bertsmith {version} on {documents:,} documents ({tokens:,} tokens),
 {held_out:,} of them held out. Objective: {objective}.
 
-| on held-out documents | |
+| on {evaluated_on} | |
 |---|---|
 {rows}
 
@@ -61,6 +61,7 @@ def write_card(
     config: PretrainConfig,
     manifest: dict[str, Any],
     held_out: int,
+    evaluated_on: str,
     progress: Progress,
     records: Sequence[Record],
 ) -> None:
@@ -72,6 +73,7 @@ def write_card(
         config: of the run.
         manifest: of the prepared corpus.
         held_out: documents held out.
+        evaluated_on: which documents the figures are of.
         progress: where the run ended.
         records: its journal.
     """
@@ -84,6 +86,7 @@ def write_card(
         documents=manifest["counts"]["documents"],
         tokens=manifest["counts"]["tokens"],
         held_out=held_out,
+        evaluated_on=evaluated_on,
         objective=config.objective,
         rows="\n".join(f"| {label} | {value} |" for label, value in figures),
         curves=CURVES,

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bertsmith.errors import CheckpointError
-from bertsmith.files import disk_full_named, sync_folder
+from bertsmith.files import READABLE, disk_full_named, sync_folder
 
 _FILES = ("model.safetensors", "optimizer.safetensors")
 
@@ -80,6 +80,7 @@ def _write(folder: Path, checkpoint: Checkpoint) -> None:
     }
     (folder / "state.json").write_text(json.dumps({**state, "own_sha256": _digest(state)}, indent=2))
     for file in folder.iterdir():
+        file.chmod(READABLE)
         with file.open("rb+") as written:
             os.fsync(written.fileno())
     sync_folder(folder)

@@ -107,6 +107,7 @@ class Loop(Generic[Model, Batch]):
                     self._checkpoint()
                 track.update(self._done(), self._note())
             self._checkpoint()
+            track.update(self._done(), self._note())
         if not self.finished:
             raise StoppedError(f"stopped by {stop.asked}; {self._saved()}. The same command again goes on from there.")
         return self.progress

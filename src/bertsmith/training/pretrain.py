@@ -47,10 +47,18 @@ def pretrain(
         StoppedError: the user stopped the run; it was saved.
     """
     run = RunFolder(out)
-    settings = {**config.model_dump(), **corpus_config.model_dump(), **tokenizer_config.model_dump()}
+    given = len(corpus) == 1 and is_prepared(Path(corpus[0]))
+    reading = {} if given else corpus_config.model_dump()
+    pieces = {} if given or tokenizer else tokenizer_config.model_dump()
+    words = {"corpus": list(corpus), "tokenizer": tokenizer and str(tokenizer)}
+    settings = {**config.model_dump(), **reading, **pieces, **words}
     with run.locked():
-        settings |= {"corpus": list(corpus), "tokenizer": tokenizer and str(tokenizer)}
         run.check_same(settings)
+        idle = (_changed(corpus_config) if given else []) + ([] if pieces else _changed(tokenizer_config))
+        if idle:
+            reporter.warn(
+                f"{', '.join(idle)} was decided when the corpus or the tokenizer was made: it does nothing now"
+            )
         prepared = _prepared(corpus, run, config, corpus_config, tokenizer_config, tokenizer, reporter)
         run.keep(settings)  # not before: a mistake in the words so far should not stay in the folder
         return PretrainingRun(run, prepared, config, reporter).run()
@@ -69,9 +77,6 @@ def _prepared(
     if len(corpus) == 1 and is_prepared(Path(corpus[0])):
         if tokenizer is not None:
             raise ConfigError(f"{corpus[0]} is prepared, and has its tokenizer inside: leave --tokenizer out.")
-        idle = _changed(corpus_config) + _changed(tokenizer_config)
-        if idle:
-            reporter.warn(f"{corpus[0]} is prepared: {', '.join(idle)} was decided then, and does nothing now")
         return open_corpus(Path(corpus[0]))
     return prepare_corpus(
         corpus,

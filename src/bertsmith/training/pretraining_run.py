@@ -135,6 +135,7 @@ class PretrainingRun:
         if not self.corpus.of(split):
             self.reporter.warn("no document is held out, so the evaluation reads training text")
             split = "train"
+        self.evaluated_on = {"held-out": "held-out", "train": "training-text"}[split]
         sampler = self._sampler(split, self.config.max_length_tokens, EVALUATION_SEED)
         batch = sampler.first(self.config.evaluation_rows)
         hidden = len(batch.masked_labels)
@@ -217,10 +218,14 @@ class PretrainingRun:
     def _evaluate(self, share: float) -> dict[str, float]:
         metrics = self.task.evaluate(self.bert, self.held_out)
         metrics["frequency_loss"] = self.frequency_loss
-        sentence_order = f", next sentence {metrics['nsp_accuracy']:.0%}" if "nsp_accuracy" in metrics else ""
+        sentence_order = ""
+        if "nsp_accuracy" in metrics:
+            sentence_order = (
+                f", next sentence {metrics['nsp_accuracy']:.0%} (always the same answer: {metrics['nsp_baseline']:.0%})"
+            )
         gap = self.frequency_loss - metrics["mlm_loss"]
         self.reporter.say(
-            f"{min(share, 1):4.0%}  held-out loss {metrics['mlm_loss']:.3f} nats "
+            f"{min(share, 1):4.0%}  {self.evaluated_on} loss {metrics['mlm_loss']:.3f} nats "
             f"({abs(gap):.2f} {'under' if gap > 0 else 'over'} word frequency), "
             f"masked words right {metrics['mlm_accuracy']:.1%}{sentence_order}"
         )
@@ -256,6 +261,7 @@ class PretrainingRun:
             config=self.config,
             manifest=self.corpus.manifest,
             held_out=self.corpus.documents("held-out"),
+            evaluated_on="held-out documents" if self.corpus.of("held-out") else "documents it was trained on",
             progress=progress,
             records=self.journal.read(),
         )

@@ -37,6 +37,7 @@ FIGURES = {
     "frequency_loss": ("loss of guessing by word frequency, nats", "{:.3f}"),
     "nsp_loss": ("next-sentence loss, nats", "{:.3f}"),
     "nsp_accuracy": ("next-sentence accuracy", "{:.1%}"),
+    "nsp_baseline": ("accuracy of always the same next-sentence answer", "{:.1%}"),
     "step": ("steps", "{:,}"),
     "tokens": ("tokens seen", "{:,}"),
     "epochs": ("passes over the corpus", "{:.2f}"),
@@ -70,13 +71,13 @@ def draw_curves(records: Sequence[Record]) -> str:
     figure = Figure(figsize=(10, 7.5), layout="constrained")
     loss, accuracy, rate, speed = figure.subplots(2, 2).ravel()
     _curve(loss, train, "mlm_loss", "training", alpha=0.4)
-    _curve(loss, held_out, "mlm_loss", "held-out", marker="o", markersize=3)
+    _curve(loss, held_out, "mlm_loss", "evaluation", marker="o", markersize=3)
     if held_out and "frequency_loss" in held_out[-1]:
         loss.axhline(held_out[-1]["frequency_loss"], color="grey", linestyle=":", label="word frequency")
     loss.set_title("masked LM loss, nats a token")
     _curve(accuracy, held_out, "mlm_accuracy", "masked words", marker="o", markersize=3)
     _curve(accuracy, held_out, "nsp_accuracy", "next sentence", marker="o", markersize=3)
-    accuracy.set_title("share guessed right, held-out")
+    accuracy.set_title("share guessed right in evaluation")
     _curve(rate, train, "learning_rate", "")
     rate.set_title("learning rate")
     _curve(speed, train, "tokens_per_s", "")

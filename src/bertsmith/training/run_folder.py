@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import socket
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bertsmith.errors import BertsmithError, ConfigError
-from bertsmith.files import write_text
+from bertsmith.errors import ConfigError
+from bertsmith.files import locked, write_text
 from bertsmith.training.checkpoints import list_checkpoints
 
 # What may change when a run goes on: it does not touch the numbers.
@@ -77,23 +74,9 @@ class RunFolder:
 
         Raises:
             BertsmithError: another process has it; it is named.
-            ConfigError: there is a file of that name.
+            ConfigError: there is a file of that name, or the place cannot be written to.
         """
-        if self.out.exists() and not self.out.is_dir():
-            raise ConfigError(f"{self.out} is a file. Choose a folder for --out.")
-        self.training.mkdir(parents=True, exist_ok=True)
-        with (self.training / "lock").open("a+", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                raise BertsmithError(
-                    f"{self.out}: another run is writing to this folder ({file.read().strip()}). "
-                    "Wait for it, stop it, or choose another --out."
-                ) from None
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
+        with locked(self.out, self.training / "lock"):
             for folder in (self.out, self.training):
                 for left_over in folder.glob(".*.tmp"):  # of a process that was killed while it wrote
                     left_over.unlink()
