@@ -29,6 +29,11 @@ def demo(
     stdout().print(f"\n{result.corpus}  the text it was made from, yours to look at", markup=False)
     loss, guessing = result.metrics["mlm_loss"], result.metrics["frequency_loss"]
     stdout().print(f"held-out loss {loss:.2f} nats; always guessing by word frequency has {guessing:.2f}", markup=False)
+    stdout().print(
+        "The answers are mostly the commonest words: two minutes teach a BERT little more. Longer runs teach context.",
+        markup=False,
+        soft_wrap=True,
+    )
     stdout().print(what_next(result.model, "The [MASK] is sorted in place."), markup=False, soft_wrap=True)
     longer = f"bertsmith pretrain {quote(str(result.corpus))} --out better-bert --size mini --minutes 30"
     stdout().print(f"  {longer}    # larger, and longer", markup=False, soft_wrap=True)
