@@ -273,3 +273,11 @@ def test_a_module_beside_the_text_does_not_reach_the_workers(
 def test_shards_of_no_tokens_are_refused(notes: Path, tmp_path: Path, tokenizer: WordPiece) -> None:
     with pytest.raises(ConfigError, match="shard_tokens is 0"):
         prepared(notes, tmp_path / "corpus", tokenizer, shard_tokens=0)
+
+
+def test_a_kill_after_the_manifest_leaves_no_units_behind(notes: Path, tmp_path: Path, tokenizer: WordPiece) -> None:
+    corpus = prepared(notes, tmp_path / "corpus", tokenizer)
+    (corpus.folder / "building").mkdir()
+    (corpus.folder / "building/unit-000000-000000.arrow").touch()
+    prepared(notes, tmp_path / "corpus", tokenizer)
+    assert not (corpus.folder / "building").exists()

@@ -68,6 +68,7 @@ def prepare_corpus(
     if is_prepared(out):
         done = open_corpus(out)
         _check_same(out, done.manifest["made_from"], made_from)
+        shutil.rmtree(out / "building", ignore_errors=True)  # of a build that was killed after its last word
         reporter.say(f"{out} is prepared already: {_summary(done)}")
         return done
     building = out / "building"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bertsmith.config import Config, CorpusConfig, PretrainConfig, TokenizerConfig
 from bertsmith.data.prepare import prepare_corpus
-from bertsmith.data.shards import PreparedCorpus, is_prepared, open_corpus
+from bertsmith.data.shards import is_prepared, open_corpus
 from bertsmith.errors import ConfigError
 from bertsmith.progress import Reporter, Silent
 from bertsmith.text.wordpiece import WordPiece
@@ -47,45 +47,29 @@ def pretrain(
         StoppedError: the user stopped the run; it was saved.
     """
     run = RunFolder(out)
-    given = len(corpus) == 1 and is_prepared(Path(corpus[0]))
-    reading = {} if given else corpus_config.model_dump()
-    pieces = {} if given or tokenizer else tokenizer_config.model_dump()
-    words = {"corpus": list(corpus), "tokenizer": tokenizer and str(tokenizer)}
-    settings = {**config.model_dump(), **reading, **pieces, **words}
+    ready = open_corpus(Path(corpus[0])) if len(corpus) == 1 and is_prepared(Path(corpus[0])) else None
+    if ready and tokenizer:
+        raise ConfigError(f"{corpus[0]} is prepared, and has its tokenizer inside: leave --tokenizer out.")
+    used: list[Config] = [config]
+    if not ready:
+        used += [corpus_config] if tokenizer else [corpus_config, tokenizer_config]
+    settings = {name: value for part in used for name, value in part.model_dump().items()}
+    settings |= {"corpus": list(corpus), "tokenizer": tokenizer and str(tokenizer)}
+    idle = [name for part in (corpus_config, tokenizer_config) if part not in used for name in _changed(part)]
     with run.locked():
         run.check_same(settings)
-        idle = (_changed(corpus_config) if given else []) + ([] if pieces else _changed(tokenizer_config))
         if idle:
-            reporter.warn(
-                f"{', '.join(idle)} was decided when the corpus or the tokenizer was made: it does nothing now"
-            )
-        prepared = _prepared(corpus, run, config, corpus_config, tokenizer_config, tokenizer, reporter)
+            reporter.warn(f"{', '.join(idle)}: decided when the corpus or the tokenizer was made, and idle now")
+        prepared = ready or prepare_corpus(
+            corpus,
+            run.corpus,
+            tokenizer=WordPiece.load(tokenizer) if tokenizer else tokenizer_config,
+            config=corpus_config,
+            seed=config.seed,
+            reporter=reporter,
+        )
         run.keep(settings)  # not before: a mistake in the words so far should not stay in the folder
         return PretrainingRun(run, prepared, config, reporter).run()
-
-
-def _prepared(
-    corpus: Sequence[str],
-    run: RunFolder,
-    config: PretrainConfig,
-    corpus_config: CorpusConfig,
-    tokenizer_config: TokenizerConfig,
-    tokenizer: Path | None,
-    reporter: Reporter,
-) -> PreparedCorpus:
-    """The prepared corpus that was given, or one made of the raw text inside the run folder."""
-    if len(corpus) == 1 and is_prepared(Path(corpus[0])):
-        if tokenizer is not None:
-            raise ConfigError(f"{corpus[0]} is prepared, and has its tokenizer inside: leave --tokenizer out.")
-        return open_corpus(Path(corpus[0]))
-    return prepare_corpus(
-        corpus,
-        run.corpus,
-        tokenizer=WordPiece.load(tokenizer) if tokenizer else tokenizer_config,
-        config=corpus_config,
-        seed=config.seed,
-        reporter=reporter,
-    )
 
 
 def _changed(config: Config) -> list[str]:
