@@ -15,6 +15,9 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Size = Literal["tiny", "mini", "small", "medium", "base", "large"]
 Objective = Literal["mlm+nsp", "mlm"]
 Precision = Literal["auto", "float32", "bfloat16"]
+TaskName = Literal["classify", "regress", "tag", "answer", "choose"]
+FinetuneName = TaskName | Literal["sentiment"]  # with the presets
+OnBadInput = Literal["stop", "skip"]
 
 # (layers, hidden size); heads are 64 wide and the feed-forward is four times the hidden size.
 # Turc et al. 2019 (tiny to medium), Devlin et al. 2019 (base, large).
@@ -119,7 +122,7 @@ class CorpusConfig(Config):
         "en",
         description="Language code for splitting sentences, such as en, de, tr, zh.",
     )
-    on_bad_input: Literal["stop", "skip"] = Field(
+    on_bad_input: OnBadInput = Field(
         "stop", description="Stop at the first broken input, or leave it out, count it and say where."
     )
     held_out_share: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
@@ -143,38 +146,51 @@ class TokenizerConfig(Config):
     strip_accents: bool | None = Field(None, description="Drop accents; if not given, when uncased.")
 
 
-class PretrainConfig(Config):
-    """A pretraining run: objective, budget, optimizer, precision, checkpoints."""
+class HeadConfig(Config):
+    """What a fine-tuned model answers, and how it reads texts; kept in `config.json`.
 
-    size: Size = Field(
-        "mini",
-        description="Model: tiny 2/128, mini 4/256, small 4/512, medium 8/512, base 12/768, large 24/1024.",
-    )
-    objective: Objective = Field("mlm+nsp", description="Masked LM with or without next-sentence prediction.")
+    Attributes:
+        task: what it is for.
+        labels: the label of each output, of "classify" and "tag".
+        multi_label: any number of labels may hold at once ("classify").
+        feature_layers: the head reads so many last layers of a frozen encoder, side by side; 0 for the last alone.
+        max_length_tokens: longest window, [CLS] and [SEP] included; None for the model's own length.
+        overlap_tokens: tokens that a window shares with the next one; None for a quarter of its room.
+        no_answer_threshold: "answer": no answer is given where the best span is not better by this; None where
+            every question has one.
+        score_mean, score_scale: "regress": what the head's output is multiplied with and added to.
+    """
+
+    task: TaskName
+    labels: tuple[str, ...] = ()
+    multi_label: bool = False
+    feature_layers: int = Field(0, ge=0)
+    max_length_tokens: int | None = Field(None, ge=8)
+    overlap_tokens: int | None = Field(None, ge=0)
+    no_answer_threshold: float | None = None
+    score_mean: float = 0.0
+    score_scale: float = Field(1.0, gt=0)
+
+    @property
+    def outputs(self) -> int:
+        """O, the outputs of the head at each place that it reads."""
+        return {"answer": 2, "regress": 1, "choose": 1}.get(self.task, len(self.labels))
+
+
+class TrainingConfig(Config):
+    """What all training has: a budget, an optimizer, precision, evaluations, checkpoints."""
+
     steps: int | None = Field(None, gt=0, description="Budget: optimizer steps.")
-    epochs: float | None = Field(None, gt=0, description="Budget: passes over the corpus.")
+    epochs: float | None = Field(None, gt=0, description="Budget: passes over the data.")
     minutes: float | None = Field(None, gt=0, description="Budget: minutes on the clock; the schedule follows it.")
-    batch_size: int = Field(32, gt=0, description="Rows of packed sequences in one optimizer step, over all ranks.")
-    micro_batch_size: int | None = Field(None, gt=0, description="Rows computed at once; the rest accumulates.")
+    batch_size: int = Field(32, gt=0, description="Examples in one optimizer step, over all ranks.")
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
     warmup_share: Share = Field(0.05, description="Share of the budget in which the learning rate rises.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay, not on biases and LayerNorm.")
     clip_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this global norm.")
-    dropout: Share = Field(0.0, description="Dropout while pretraining; BERT's own was 0.1.")
-    mask_share: Share = Field(0.15, gt=0, description="Share of the tokens that masked LM hides.")
-    whole_word: bool = Field(False, description="Hide all WordPieces of a word together.")
-    short_sequence_share: Share = Field(0.1, description="Share of sequences with a random shorter target length.")
-    max_length_tokens: int = Field(128, ge=8, description="Length of a row in the first phase, in tokens.")
-    long_length_tokens: int = Field(512, ge=8, description="Length of a row in the second phase, in tokens.")
-    long_share: Share = Field(
-        0.0, description="Share of the budget, at its end, spent in the second phase; BERT's was 0.1."
-    )
-    seed: int = Field(0, ge=0, description="Seed of initialisation, order, pairs, masks and dropout.")
+    seed: int = Field(0, ge=0, description="Seed of every draw: initial weights, order, dropout.")
     precision: Precision = Field("auto", description="auto measures at the start whether bfloat16 is faster here.")
-    evaluate_every_steps: int | None = Field(
-        None, gt=0, description="Steps between evaluations; 20 a run if not given."
-    )
-    evaluation_rows: int = Field(256, gt=0, description="Held-out rows that each evaluation reads.")
+    evaluate_every_steps: int | None = Field(None, gt=0, description="Steps between evaluations.")
     checkpoint_every_steps: int | None = Field(
         None, gt=0, description="Steps between checkpoints; every two minutes if not given."
     )
@@ -187,6 +203,32 @@ class PretrainConfig(Config):
             raise ValueError(f"{' and '.join(given)} are both a budget: give one of them")
         return self
 
+
+class PretrainConfig(TrainingConfig):
+    """A pretraining run: objective, budget, optimizer, precision, checkpoints."""
+
+    size: Size = Field(
+        "mini",
+        description="Model: tiny 2/128, mini 4/256, small 4/512, medium 8/512, base 12/768, large 24/1024.",
+    )
+    objective: Objective = Field("mlm+nsp", description="Masked LM with or without next-sentence prediction.")
+    batch_size: int = Field(32, gt=0, description="Rows of packed sequences in one optimizer step, over all ranks.")
+    micro_batch_size: int | None = Field(None, gt=0, description="Rows computed at once; the rest accumulates.")
+    dropout: Share = Field(0.0, description="Dropout while pretraining; BERT's own was 0.1.")
+    mask_share: Share = Field(0.15, gt=0, description="Share of the tokens that masked LM hides.")
+    whole_word: bool = Field(False, description="Hide all WordPieces of a word together.")
+    short_sequence_share: Share = Field(0.1, description="Share of sequences with a random shorter target length.")
+    max_length_tokens: int = Field(128, ge=8, description="Length of a row in the first phase, in tokens.")
+    long_length_tokens: int = Field(512, ge=8, description="Length of a row in the second phase, in tokens.")
+    long_share: Share = Field(
+        0.0, description="Share of the budget, at its end, spent in the second phase; BERT's was 0.1."
+    )
+    seed: int = Field(0, ge=0, description="Seed of initialisation, order, pairs, masks and dropout.")
+    evaluate_every_steps: int | None = Field(
+        None, gt=0, description="Steps between evaluations; 20 a run if not given."
+    )
+    evaluation_rows: int = Field(256, gt=0, description="Held-out rows that each evaluation reads.")
+
     @model_validator(mode="after")
     def _long_is_longer(self) -> Self:
         if self.long_share and self.long_length_tokens < self.max_length_tokens:
@@ -194,3 +236,64 @@ class PretrainConfig(Config):
                 f"long_length_tokens {self.long_length_tokens} is below max_length_tokens {self.max_length_tokens}"
             )
         return self
+
+
+class FinetuneConfig(TrainingConfig):
+    """A fine-tuning run: BERT's recipe (Devlin et al. 2019, A.3), and what is known to help small sets."""
+
+    learning_rate: float = Field(5e-5, gt=0, description="Peak learning rate of AdamW; BERT's were 2e-5 … 5e-5.")
+    warmup_share: Share = Field(0.1, description="Share of the budget in which the learning rate rises.")
+    dropout: Share | None = Field(None, description="Dropout while fine-tuning; the model's own if not given.")
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="Each layer learns at this share of the rate of the layer above it."
+    )
+    freeze_layers: int = Field(0, ge=0, description="Lowest layers that are not trained; the embeddings with them.")
+    feature_layers: int = Field(
+        0,
+        ge=0,
+        description="Freeze the whole encoder and train a head on its last layers, side by side; BERT's were 4.",
+    )
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="balanced: rare classes count for more in the loss."
+    )
+    keep: Literal["best", "last"] = Field("best", description="The weights of the best evaluation, or of the last.")
+    early_stopping: int | None = Field(
+        None, gt=0, description="Stop after so many evaluations without a better figure."
+    )
+    max_length_tokens: int | None = Field(
+        None, ge=8, description="Longest window of a long text, in tokens; the model's own length if not given."
+    )
+    overlap_tokens: int | None = Field(
+        None, ge=0, description="Tokens that a window of a long text shares with the next; a quarter if not given."
+    )
+    dev_share: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        0.1, description="Share of the examples kept for evaluation where no --dev is given."
+    )
+    seeds: int = Field(1, gt=0, description="Runs, with seeds from --seed on; tells mean ± sd, keeps the best by dev.")
+    search: int | None = Field(None, gt=0, description="Trials of a search for learning rate, batch size and epochs.")
+
+    def reading(self) -> dict[str, int | None]:
+        """What a head keeps of how texts are read."""
+        names = ("feature_layers", "max_length_tokens", "overlap_tokens")
+        return {name: getattr(self, name) for name in names}
+
+
+class LabelledConfig(Config):
+    """How labelled examples are read."""
+
+    text_column: str | None = Field(
+        None, description="Column of the text, by name or number from 1; found by its usual names if not given."
+    )
+    pair_column: str | None = Field(None, description="Column of the second text of a pair.")
+    label_column: str | None = Field(None, description="Column of the label; found by its usual names if not given.")
+    header: bool | None = Field(
+        None, description="Whether .csv and .tsv begin with a line of names; if not given, unless columns are numbers."
+    )
+    labels: str | None = Field(
+        None, description="The labels, a,b,c, or a file with one a line; found in the training data if not given."
+    )
+    multi_label: bool = Field(False, description="Any number of labels may hold at once.")
+    label_separator: str = Field(",", min_length=1, description="What stands between the labels of one text.")
+    on_bad_input: OnBadInput = Field(
+        "stop", description="Stop at the first broken example, or leave it out, count it and say where."
+    )

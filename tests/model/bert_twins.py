@@ -7,7 +7,7 @@ from torch import Tensor
 from transformers import BertConfig, BertForPreTraining
 
 from bertsmith.config import ModelConfig
-from bertsmith.model.bert import PARTS, Bert, Part
+from bertsmith.model.bert import PRETRAINING_PARTS, Bert, Part
 from bertsmith.model.formats import config_to_hf, to_hf_tensors
 
 TINY: dict[str, Any] = {
@@ -26,7 +26,7 @@ def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def tiny_bert(seed: int = 0, parts: tuple[Part, ...] = PARTS, **changes: Any) -> Bert:
+def tiny_bert(seed: int = 0, parts: tuple[Part, ...] = PRETRAINING_PARTS, **changes: Any) -> Bert:
     """A BERT whose every weight is random (also biases and LayerNorm, which begin as constants otherwise)."""
     bert = Bert(ModelConfig(**{**TINY, **changes}), parts, generator=generator(seed))
     drawn = generator(seed + 1)

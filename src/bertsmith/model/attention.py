@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bertsmith.config import ModelConfig
+from bertsmith.model.dropout import dropout
 
 
 def attention_bias(sequence_ids: Tensor, dtype: torch.dtype) -> Tensor:
@@ -46,22 +47,22 @@ class SelfAttention(nn.Module):
         """(B, T, D), bias (B, 1, T, T) or None where every token of a row sees every other -> (B, T, D)."""
         qkv = self.qkv(hidden).unflatten(-1, (3, self.heads, -1))  # (B, T, D) -> (B, T, 3, N, H)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # (B, T, 3, N, H) -> 3 x (B, N, T, H)
-        dropout = self.dropout if self.training else 0.0
+        share = self.dropout if self.training else 0.0
         # The fused kernel's backward is slow on a CPU: a quarter of a whole bf16 step, plain products 7%.
-        plain = hidden.device.type == "cpu" and (dropout > 0 or qkv.requires_grad)
+        plain = hidden.device.type == "cpu" and (share > 0 or qkv.requires_grad)
         attend = plain_attention if plain else F.scaled_dot_product_attention
-        mixed = attend(query, key, value, bias, dropout)
+        mixed = attend(query, key, value, bias, share)
         joined: Tensor = self.output(mixed.transpose(1, 2).flatten(2))  # (B, N, T, H) -> (B, T, D)
         return joined
 
 
-def plain_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
+def plain_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, share: float) -> Tensor:
     """The definition, as batched products; the same as `F.scaled_dot_product_attention`.
 
     Args:
         query, key, value: (B, N, T, H).
         bias: (B, 1, T, T), added to the scores; or None.
-        dropout: share of the attention weights to drop.
+        share: of the attention weights to drop.
 
     Returns:
         (B, N, T, H).
@@ -69,5 +70,5 @@ def plain_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | No
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)  # (B, N, T, H) -> (B, N, T, T)
     if bias is not None:
         scores = scores + bias
-    weights = F.dropout(scores.softmax(-1), dropout, training=dropout > 0)
+    weights = dropout(scores.softmax(-1), share)
     return weights @ value  # (B, N, T, T) -> (B, N, T, H)

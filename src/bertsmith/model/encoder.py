@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from bertsmith.config import ModelConfig
 from bertsmith.errors import ShapeError
 from bertsmith.model.attention import SelfAttention, attention_bias
+from bertsmith.model.dropout import Dropout
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,  # with erf, as in the paper's code
@@ -87,7 +88,7 @@ class Embeddings(nn.Module):
         self.token_type = _table(config.type_vocab_size, width)
         self.position = _table(config.max_position_embeddings, width)
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, input_ids: Tensor, token_type_ids: Tensor, position_ids: Tensor) -> Tensor:
         """Three (B, T) -> (B, T, D)."""
@@ -119,7 +120,7 @@ class Layer(nn.Module):
         self.activation = ACTIVATIONS[config.hidden_act]
         self.narrow = nn.Linear(config.intermediate_size, width)
         self.feed_forward_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, hidden: Tensor, bias: Tensor | None) -> Tensor:
         """(B, T, D), bias (B, 1, T, T) or None -> (B, T, D)."""

@@ -3,7 +3,7 @@
 import json
 import pickle
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from bertsmith.config import HeadConfig, ModelConfig
 from bertsmith.errors import ModelFolderError
 from bertsmith.files import atomic_path, write_json
-from bertsmith.model.bert import PARTS, Bert, Part
+from bertsmith.model.bert import PRETRAINING_PARTS, Bert, Part, initialise, parts_of_head
 from bertsmith.model.formats import (
     config_from_hf,
     config_to_hf,
+    head_from_hf,
     load_hf_tensors,
     modern_names,
     parts_of,
@@ -40,7 +42,7 @@ class FolderReport:
     Args:
         absent: parts of a pretrained BERT that are not in the folder.
         left: names of tensors of known parts that were not asked for.
-        task_heads: names of tensors of a fine-tuned head (classifier, answer span).
+        task_heads: names of tensors of a fine-tuned head that was left: not asked for, or nothing says what it answers.
         ignored: names of buffers that carry no weights.
     """
 
@@ -69,19 +71,77 @@ def read_model_folder(
     """
     folder = Path(folder)
     try:
-        config = config_from_hf(_read_json(folder / CONFIG))
+        values = _read_json(folder / CONFIG)
         weights = modern_names(read_tensors(folder, allow_pickle=allow_pickle))
-        there = parts_of(weights.tensors)
+        there, head = parts_of(weights.tensors), _head_of(values, weights.tensors)
         wanted = set(there if parts is None else parts)
+        if head is None or not wanted.issuperset(parts_of_head(head)):
+            wanted -= {"classifier", "qa_outputs"}  # not asked for, or nothing says what it answers
+            head = None
         if "next_sentence" in wanted:
             wanted.add("pooler")  # which it reads
         left = tuple(name for name in weights.tensors if not wanted.issuperset(parts_of([name])))
-        bert = Bert(config, wanted, generator=None)
+        bert = Bert(config_from_hf(values), wanted, head=head, generator=None)
         load_hf_tensors(bert, {name: weights.tensors[name] for name in weights.tensors if name not in left})
     except ModelFolderError as error:
         raise ModelFolderError(f"{folder}: {error}") from None
-    absent = tuple(part for part in PARTS if part not in there)
-    return bert.eval(), FolderReport(absent, left, weights.task_heads, weights.ignored)
+    absent = tuple(part for part in PRETRAINING_PARTS if part not in there)
+    task_heads = tuple(name for name in left if name.startswith(("classifier.", "qa_outputs.")))
+    others = tuple(name for name in left if name not in task_heads)
+    return bert.eval(), FolderReport(absent, others, task_heads, weights.ignored)
+
+
+def _head_of(values: dict[str, Any], tensors: Mapping[str, Tensor]) -> HeadConfig | None:
+    """The fine-tuned head that a folder holds whole; None where it holds none."""
+    weight = tensors.get("classifier.weight", tensors.get("qa_outputs.weight"))
+    head = None if weight is None else head_from_hf(values, len(weight))
+    return head if head and set(parts_of(tensors)).issuperset(parts_of_head(head)) else None
+
+
+def read_for_task(folder: Path, head: HeadConfig, *, generator: torch.Generator) -> tuple[Bert, list[Part]]:
+    """A model folder's encoder under the head of a task.
+
+    Args:
+        folder: any model folder; a head of the same task and labels in it is kept.
+        head: what is to be answered.
+        generator: draws the weights that the folder does not have.
+
+    Returns:
+        The model, and the parts that were drawn anew.
+
+    Raises:
+        ModelFolderError: as `read_model_folder`.
+    """
+    source, _ = read_model_folder(folder)
+    bert = Bert(source.config, (), head=head, generator=None)
+    bert.encoder = source.encoder
+    drawn: list[Part] = []
+    for part in parts_of_head(head):
+        theirs = getattr(source, part)
+        if theirs is not None and (part == "pooler" or _answers_alike(source.head, head)):
+            setattr(bert, part, theirs)
+        else:
+            initialise(getattr(bert, part).to_empty(device="cpu"), source.config, generator)
+            drawn.append(part)
+    return bert, drawn
+
+
+def _answers_alike(one: HeadConfig | None, other: HeadConfig) -> bool:
+    """Whether the outputs of two heads mean the same."""
+    names = ("task", "labels", "multi_label", "feature_layers")
+    return one is not None and all(getattr(one, name) == getattr(other, name) for name in names)
+
+
+def read_model_config(folder: Path) -> ModelConfig:
+    """The shape of a folder's model, without its weights.
+
+    Raises:
+        ModelFolderError: no folder, no `config.json`, or no BERT.
+    """
+    try:
+        return config_from_hf(_read_json(Path(folder) / CONFIG))
+    except ModelFolderError as error:
+        raise ModelFolderError(f"{folder}: {error}") from None
 
 
 def write_model_folder(bert: Bert, folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bertsmith.config import ModelConfig
+from bertsmith.config import HeadConfig, ModelConfig, TaskName
 from bertsmith.errors import ConfigError, ModelFolderError
 from bertsmith.model.bert import Bert, Part
 
@@ -33,13 +33,24 @@ _TABLE: Mapping[str, tuple[str, ...]] = {
     "masked_lm.dense": ("cls.predictions.transform.dense",),
     "masked_lm.norm": ("cls.predictions.transform.LayerNorm",),
     "next_sentence.dense": ("cls.seq_relationship",),
+    "classifier.dense": ("classifier",),
+    "qa_outputs.dense": ("qa_outputs",),
 }
 _PART_PREFIXES: Mapping[str, Part] = {
     "bert.pooler.": "pooler",
     "cls.predictions.": "masked_lm",
     "cls.seq_relationship.": "next_sentence",
+    "classifier.": "classifier",
+    "qa_outputs.": "qa_outputs",
 }
-_TASK_HEADS = ("classifier.", "qa_outputs.")
+# The classes of `transformers` whose heads are ours.
+_TASKS: Mapping[str, TaskName] = {
+    "BertForSequenceClassification": "classify",
+    "BertForTokenClassification": "tag",
+    "BertForQuestionAnswering": "answer",
+    "BertForMultipleChoice": "choose",
+}
+_OURS = "bertsmith"  # the key of config.json with what no key of `transformers` says
 _BUFFERS = (
     "bert.embeddings.position_ids",
     "bert.embeddings.token_type_ids",
@@ -113,11 +124,10 @@ def _shape(tensor: Tensor) -> str:
 class ForeignWeights:
     """Weights as a folder holds them, under the names that `to_hf_tensors` uses today.
 
-    `ignored` and `task_heads` are names, of buffers without weights and of heads for tasks.
+    `ignored` are names of buffers without weights.
     """
 
     tensors: dict[str, Tensor]
-    task_heads: tuple[str, ...]
     ignored: tuple[str, ...]
 
 
@@ -135,10 +145,8 @@ def modern_names(tensors: Mapping[str, Tensor]) -> ForeignWeights:
             raise ModelFolderError(f"two tensors for {new}, one of them {name}: remove one")
         modern[new] = tensor
     _untie(modern)
-    heads = tuple(name for name in modern if name.startswith(_TASK_HEADS))
     ignored = tuple(name for name in modern if name in _BUFFERS)
-    kept = {name: tensor for name, tensor in modern.items() if name not in (*heads, *ignored)}
-    return ForeignWeights(kept, heads, ignored)
+    return ForeignWeights({name: modern[name] for name in modern if name not in ignored}, ignored)
 
 
 def _untie(tensors: dict[str, Tensor]) -> None:
@@ -177,20 +185,85 @@ def config_from_hf(values: Mapping[str, Any]) -> ModelConfig:
         raise ModelFolderError(str(error)) from None
 
 
+def head_from_hf(values: Mapping[str, Any], outputs: int) -> HeadConfig | None:
+    """The fine-tuned head that a `config.json` speaks of; None where it speaks of none.
+
+    Args:
+        values: what stands in it.
+        outputs: of the head's weights: so many labels there are where the config names none.
+
+    Raises:
+        ModelFolderError: what it says of the head does not fit.
+    """
+    architecture = next(iter(values.get("architectures") or []), "")
+    ours = values.get(_OURS)
+    if not isinstance(ours, dict):
+        ours = {}
+    task = ours.get("task") or _TASKS.get(architecture)
+    if task is None:
+        return None
+    problem = values.get("problem_type")
+    labels: tuple[str, ...] = ()
+    if task == "classify" and (problem == "regression" or (not ours and outputs == 1)):
+        task = "regress"
+    if task in ("classify", "tag"):
+        labels = _labels(values, outputs)
+    known = {name: ours[name] for name in HeadConfig.model_fields if name in ours}
+    try:
+        multi_label = problem == "multi_label_classification"
+        return HeadConfig(**{**known, "task": task, "labels": labels, "multi_label": multi_label})
+    except ConfigError as error:
+        raise ModelFolderError(f"config.json: {error}") from None
+
+
+def _labels(values: Mapping[str, Any], outputs: int) -> tuple[str, ...]:
+    """The label of each output; `transformers` calls nameless ones LABEL_0, LABEL_1, …"""
+    names = values.get("id2label")
+    # Old versions wrote the two nameless labels of their default beside a head of any size.
+    if not isinstance(names, dict) or all(label == f"LABEL_{key}" for key, label in names.items()):
+        return tuple(f"LABEL_{index}" for index in range(outputs))
+    by_id = {str(key): str(label) for key, label in names.items()}
+    if set(by_id) != {str(index) for index in range(outputs)}:
+        raise ModelFolderError(
+            f"id2label of config.json must name 0 … {outputs - 1}, as many as the head has outputs, "
+            f"and names {', '.join(by_id)}"
+        )
+    return tuple(by_id[str(index)] for index in range(outputs))
+
+
 def config_to_hf(bert: Bert) -> dict[str, Any]:
     """The `config.json` of a model: its shape, and what tells `transformers` which class to build."""
     return {
-        "architectures": [_architecture(bert.parts)],
+        "architectures": [_architecture(bert)],
         "model_type": "bert",
         "dtype": str(bert.encoder.embeddings.word.weight.dtype).removeprefix("torch."),
         **bert.config.model_dump(),
         "position_embedding_type": "absolute",
         "tie_word_embeddings": True,
+        **(_head_to_hf(bert.head) if bert.head else {}),
     }
 
 
-def _architecture(parts: tuple[Part, ...]) -> str:
+def _head_to_hf(head: HeadConfig) -> dict[str, Any]:
+    ours = head.model_dump(exclude={"labels", "multi_label"}, exclude_none=True)
+    if head.task not in ("classify", "regress", "tag"):
+        return {_OURS: ours}
+    names = head.labels or ("score",)
+    labels = {
+        "id2label": {str(index): name for index, name in enumerate(names)},
+        "label2id": {name: index for index, name in enumerate(names)},
+    }
+    if head.task == "tag":
+        return {**labels, _OURS: ours}
+    kind = "multi_label_classification" if head.multi_label else "single_label_classification"
+    return {**labels, "problem_type": "regression" if head.task == "regress" else kind, _OURS: ours}
+
+
+def _architecture(bert: Bert) -> str:
     """The class of `transformers` with the parts of a model and as few others as there are."""
-    if "masked_lm" in parts:
-        return "BertForPreTraining" if "next_sentence" in parts else "BertForMaskedLM"
-    return "BertForNextSentencePrediction" if "next_sentence" in parts else "BertModel"
+    if bert.head and not bert.head.feature_layers:
+        task = "classify" if bert.head.task == "regress" else bert.head.task
+        return next(name for name, theirs in _TASKS.items() if theirs == task)
+    if "masked_lm" in bert.parts:
+        return "BertForPreTraining" if "next_sentence" in bert.parts else "BertForMaskedLM"
+    return "BertForNextSentencePrediction" if "next_sentence" in bert.parts else "BertModel"

@@ -1,13 +1,14 @@
-"""The heads that BERT is pretrained with.
+"""The heads that BERT is pretrained and fine-tuned with.
 
-Letters: M masked places, S sequences, D hidden width, V vocabulary.
+Letters: M masked places, S sequences, D hidden width, V vocabulary, P places that a task reads, O its outputs.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bertsmith.config import ModelConfig
+from bertsmith.config import HeadConfig, ModelConfig
+from bertsmith.model.dropout import Dropout
 from bertsmith.model.encoder import ACTIVATIONS
 
 
@@ -51,4 +52,22 @@ class NextSentenceHead(nn.Module):
     def forward(self, pooled: Tensor) -> Tensor:
         """(S, D) -> (S, 2)."""
         logits: Tensor = self.dense(pooled)
+        return logits
+
+
+class TaskHead(nn.Module):
+    """What a task reads of the encoder -> its outputs: dropout (not before answer spans), a linear layer.
+
+    Reference:
+        Devlin et al. 2019, section 4; with `feature_layers`, section 5.3.
+    """
+
+    def __init__(self, config: ModelConfig, head: HeadConfig) -> None:
+        super().__init__()
+        self.dropout = Dropout(0.0 if head.task == "answer" else config.hidden_dropout_prob)
+        self.dense = nn.Linear(config.hidden_size * (head.feature_layers or 1), head.outputs)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(P, D) -> (P, O)."""
+        logits: Tensor = self.dense(self.dropout(hidden))
         return logits
