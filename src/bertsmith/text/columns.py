@@ -1,4 +1,4 @@
-"""Texts of a named column: .jsonl, .csv, .tsv and .parquet."""
+"""Rows of tables, .jsonl, .csv, .tsv and .parquet; and the texts of one of their columns."""
 
 from __future__ import annotations
 
@@ -6,60 +6,39 @@ import csv
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from bertsmith.text.sources import Source
-from bertsmith.text.streams import MAX_LINE_BYTES, BadInputs, Line, open_bytes, read_blocks, read_lines
+from bertsmith.text.streams import MAX_LINE_BYTES, BadInputs, open_bytes, read_blocks, read_lines
 
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 _PARQUET_ROWS = 256  # rows held at once: they may be whole books
 
 
-def read_jsonl(source: Source, column: str, bad: BadInputs) -> Iterator[str]:
-    """The texts under a key of JSON objects, one a line."""
-    for line in read_lines(source, bad):
-        if not line.data.strip():
-            continue
-        decoded = line.decode(bad)
-        text = None if decoded is None else _json_text(decoded, column, line, bad)
-        if text is not None:
+def read_column(source: Source, column: str, bad: BadInputs) -> Iterator[str]:
+    """The texts of a column; a row that has none is reported and left out."""
+    if source.format == "jsonl":
+        return _column_of_objects(source, column, bad)
+    if source.format == "parquet":
+        return _column_of_parquet(source, column, bad)
+    return _column_of_cells(source, column, bad)
+
+
+def _column_of_objects(source: Source, column: str, bad: BadInputs) -> Iterator[str]:
+    for place, record in read_objects(source, bad):
+        text = record.get(column)
+        if isinstance(text, str):
             yield text
+        elif column not in record:
+            bad.report(place, _no_column(column, list(record)))
+        else:
+            bad.report(place, f'"{column}" must be a text, found {kind_of_value(text)}')
 
 
-def _json_text(decoded: str, column: str, line: Line, bad: BadInputs) -> str | None:
-    place = f"line {line.number:,}"
-    try:
-        record = json.loads(decoded)
-    except (ValueError, RecursionError) as error:
-        bad.report(place, f"malformed JSON ({error})")
-        return None
-    if not isinstance(record, dict):
-        bad.report(place, f"a JSON object is needed, found {_kind(record)}")
-    elif column not in record:
-        bad.report(place, _no_column(column, list(record)))
-    elif not isinstance(record[column], str):
-        bad.report(place, f'"{column}" must be a text, found {_kind(record[column])}')
-    else:
-        # JSON escapes can spell half a character; nothing later could encode it.
-        return _LONE_SURROGATES.sub("\ufffd", record[column]) if "\\u" in decoded else record[column]
-    return None
-
-
-def _kind(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")
-
-
-def _no_column(column: str, columns: Sequence[str]) -> str:
-    shown = ", ".join(f'"{name[:40]}"' for name in columns[:20]) + (", …" if len(columns) > 20 else "")
-    return f'no column "{column}"; there are {shown or "none"}; name one with --text-column'
-
-
-def read_csv(source: Source, column: str, bad: BadInputs) -> Iterator[str]:
-    """The texts of a column of a .csv (quoted as RFC 4180 says) or a .tsv (a row a line)."""
-    rows = _tsv_rows(source, bad) if source.format == "tsv" else _csv_rows(source, bad)
+def _column_of_cells(source: Source, column: str, bad: BadInputs) -> Iterator[str]:
+    rows = read_cells(source, bad)
     _, header = next(rows, ("", None))
     if header is None:
         return
@@ -74,12 +53,74 @@ def read_csv(source: Source, column: str, bad: BadInputs) -> Iterator[str]:
             yield row[index]
 
 
+def _column_of_parquet(source: Source, column: str, bad: BadInputs) -> Iterator[str]:
+    def choose(schema: Any) -> list[str]:
+        return [column] if _has_text_column(schema, column, bad) else []
+
+    for place, (text,) in read_parquet(source, choose, bad):
+        if text is None:
+            bad.report(place, "no text (null)")
+        else:
+            yield text
+
+
+def _no_column(column: str, columns: Sequence[str]) -> str:
+    return f'no column "{column}"; there are {names_of(columns)}; name one with --text-column'
+
+
+def names_of(columns: Sequence[str]) -> str:
+    """Names of columns as messages list them."""
+    return ", ".join(f'"{name[:40]}"' for name in columns[:20]) + (", …" if len(columns) > 20 else "") or "none"
+
+
+def kind_of_value(value: object) -> str:
+    """What a value is, in words of JSON where it has such."""
+    names = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", type(None): "null"}
+    number = isinstance(value, int | float)
+    return names.get(type(value)) or ("a number" if number else f"a value of type {type(value).__name__}")
+
+
+def read_objects(source: Source, bad: BadInputs) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(place, object) of each line of a .jsonl; blank lines are passed over."""
+    for line in read_lines(source, bad):
+        if not line.data.strip():
+            continue
+        place, decoded = f"line {line.number:,}", line.decode(bad)
+        if decoded is None:
+            continue
+        try:
+            record = json.loads(decoded)
+        except (ValueError, RecursionError) as error:
+            bad.report(place, f"malformed JSON ({error})")
+            continue
+        if not isinstance(record, dict):
+            bad.report(place, f"a JSON object is needed, found {kind_of_value(record)}")
+            continue
+        # JSON escapes can spell half a character; nothing later could encode it.
+        yield place, _mended(record) if "\\ud" in decoded or "\\uD" in decoded else record
+
+
+def _mended(value: Any) -> Any:
+    """A JSON value with lone surrogates as U+FFFD."""
+    if isinstance(value, str):
+        return _LONE_SURROGATES.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_mended(item) for item in value]
+    return {_mended(key): _mended(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def read_cells(source: Source, bad: BadInputs) -> Iterator[tuple[str, list[str]]]:
+    """(place, cells) of each row of a .csv (quoted as RFC 4180 says) or a .tsv (a row a line), the first included."""
+    return _tsv_rows(source, bad) if source.format == "tsv" else _csv_rows(source, bad)
+
+
 def _tsv_rows(source: Source, bad: BadInputs) -> Iterator[tuple[str, list[str]]]:
     # Most .tsv files of the field hold bare quotation marks: a cell is unquoted only if it is quoted whole.
     for line in read_lines(source, bad):
         text = line.decode(bad)
         if text is not None and text.strip():
-            yield f"line {line.number:,}", [_unquoted(cell) for cell in text.split("\t")]
+            cells = text.split("\t")
+            yield f"line {line.number:,}", [_unquoted(cell) for cell in cells] if '"' in text else cells
 
 
 def _unquoted(cell: str) -> str:
@@ -121,22 +162,33 @@ def _csv_rows(source: Source, bad: BadInputs) -> Iterator[tuple[str, list[str]]]
             yield f"line {first:,}", row
 
 
-def read_parquet(source: Source, column: str, bad: BadInputs) -> Iterator[str]:
-    """The texts of a column, a few rows at a time."""
+def read_parquet(
+    source: Source, choose: Callable[[Any], Sequence[str]], bad: BadInputs
+) -> Iterator[tuple[str, list[Any]]]:
+    """(place, values) of each row, a few rows at a time.
+
+    Args:
+        source: a .parquet.
+        choose: from the Arrow schema to the names of the columns to read; none to read nothing.
+        bad: told of damage.
+    """
     import pyarrow as pa  # 0.2 s, and only .parquet needs it
     import pyarrow.parquet as pq
 
     row = 0
     try:
         with _seekable(source, bad) as raw, pq.ParquetFile(raw, buffer_size=1 << 20) as table:
-            if not _has_text_column(table.schema_arrow, column, bad):
+            if not (columns := choose(table.schema_arrow)):
                 return
-            for batch in table.iter_batches(_PARQUET_ROWS, columns=[column]):
-                for value in batch.column(0):
+            for batch in table.iter_batches(_PARQUET_ROWS, columns=list(columns)):
+                for cells in zip(*batch.select(list(columns)).columns, strict=True):
                     row += 1
-                    text = _cell(value, f"row {row:,}", bad)
-                    if text is not None:
-                        yield text
+                    try:
+                        values = [cell.as_py() for cell in cells]
+                    except UnicodeDecodeError as error:
+                        bad.report(f"row {row:,}", f"byte 0x{error.object[error.start]:02x} is no UTF-8")
+                    else:
+                        yield f"row {row:,}", values
     except (pa.ArrowException, OSError) as error:
         bad.report(f"row {row + 1:,}" if row else "the file", f"damaged, or no Parquet file ({error})")
 
@@ -168,14 +220,3 @@ def _has_text_column(schema: Any, column: str, bad: BadInputs) -> bool:
         return True
     bad.report("its schema", f'column "{column}" must hold text, found {kind}')
     return False
-
-
-def _cell(value: Any, place: str, bad: BadInputs) -> str | None:
-    try:
-        text: str | None = value.as_py()
-    except UnicodeDecodeError as error:
-        bad.report(place, f"byte 0x{error.object[error.start]:02x} is no UTF-8")
-        return None
-    if text is None:
-        bad.report(place, "no text (null)")
-    return text

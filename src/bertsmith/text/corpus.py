@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bertsmith.config import CorpusConfig
 from bertsmith.errors import CorpusError
-from bertsmith.text.columns import read_csv, read_jsonl, read_parquet
+from bertsmith.text.columns import read_column
 from bertsmith.text.sources import Source, list_sources
 from bertsmith.text.streams import BadInput, BadInputs, text_blocks, undecodable
 
@@ -54,12 +54,8 @@ def read_documents(source: Source, config: CorpusConfig, *, skipped: list[BadInp
     bad = BadInputs(source, config.on_bad_input, skipped)
     if source.format == "txt":
         texts = _plain_texts(source, config.document_per, bad)
-    elif source.format == "jsonl":
-        texts = _cut_long(read_jsonl(source, config.text_column, bad))
-    elif source.format == "parquet":
-        texts = _cut_long(read_parquet(source, config.text_column, bad))
     else:
-        texts = _cut_long(read_csv(source, config.text_column, bad))
+        texts = _cut_long(read_column(source, config.text_column, bad))
     ordinal = 0
     for text in texts:
         if stripped := text.strip():

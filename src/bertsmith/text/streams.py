@@ -42,27 +42,36 @@ class BadInputs:
 
     def __init__(self, source: Source, on_bad_input: Literal["stop", "skip"], skipped: list[BadInput]) -> None:
         self._source, self._stop, self._skipped = source, on_bad_input == "stop", skipped
-        self._noted = 0
+        self._noted, self._last = 0, 0
         self.broken_off = False  # the source could not be read to its end
 
-    def report(self, place: str, reason: str) -> None:
+    def where(self, place: str) -> str:
+        """A place of the source, as messages show it."""
+        return f"{self._source.url}, {place}"
+
+    def report(self, place: str, reason: str, *, remedy: str | None = None) -> None:
         """Note a bad place.
+
+        Args:
+            place: line, row or byte, in words.
+            reason: what is wrong there.
+            remedy: what to do, a sentence; to mend it or to leave it out, if not given.
 
         Raises:
             CorpusError: the user chose to stop.
         """
         if self._stop:
-            raise CorpusError(
-                f"{self._source.url}, {place}: {reason}. Mend it, or leave it out with --on-bad-input skip."
-            )
+            remedy = remedy or "Mend it, or leave it out with --on-bad-input skip."
+            raise CorpusError(f"{self.where(place)}: {reason}. {remedy}")
         self._noted += 1
         if self._noted <= _MAX_PLACES:
+            self._last = len(self._skipped)
             self._skipped.append(BadInput(self._source.url, place, reason))
         else:
-            last = self._skipped[-1]
+            last = self._skipped[self._last]
             if last.count == 1:
                 last = replace(last, place=f"{last.place} and after", reason=f"{last.reason}, and more")
-            self._skipped[-1] = replace(last, count=last.count + 1)
+            self._skipped[self._last] = replace(last, count=last.count + 1)
 
 
 @contextmanager
