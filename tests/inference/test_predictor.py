@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bertsmith
+from bertsmith.data.windows import sliding_windows, token_budget_batches
 from bertsmith.errors import InputError, ModelFolderError, TokenizerError
-from bertsmith.inference.batches import sliding_windows, token_budget_batches
 from bertsmith.inference.predictor import Predictor, load
 from bertsmith.model.folder import read_model_folder, write_model_folder
 from bertsmith.text.wordpiece import WordPiece
@@ -64,7 +64,7 @@ def test_a_long_text_is_the_weighted_mean_of_its_windows(predictor):
 
 @pytest.mark.parametrize(
     ("texts", "message"),
-    [("one text", r"write embed\(\[text\]\)"), (["a", 3], "text 1 of 2 is no str but int")],
+    [("one text", r"write \[text\]"), (["a", 3], "text 1 of 2 is no str but int")],
 )
 def test_wrong_texts_are_explained(predictor, texts, message):
     with pytest.raises(InputError, match=message):

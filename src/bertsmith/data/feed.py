@@ -7,26 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from bertsmith.data.batch import PretrainingBatch
 from bertsmith.data.sampler import Position, RowSampler
 
 MICRO_BATCH_TOKENS = 8192
 
+Batch = TypeVar("Batch")
+
 
 @dataclass(frozen=True)
-class Step:
+class Step(Generic[Batch]):
     """One optimizer step's input.
 
     Attributes:
         batches: the global batch, in parts that are computed one after the other.
         tokens: places of the global batch that hold no padding.
-        epochs_after: passes over the corpus after this step.
+        epochs_after: passes over the data after this step.
         state: where the step after this one starts, as plain JSON values.
     """
 
-    batches: list[PretrainingBatch]
+    batches: list[Batch]
     tokens: int
     epochs_after: float
     state: dict[str, Any]
@@ -53,7 +55,7 @@ class PretrainingFeed:
         """The state of a run that has seen nothing."""
         return {**asdict(Position()), "long": False}
 
-    def step(self, state: dict[str, Any], share_done: Callable[[float], float]) -> Step:
+    def step(self, state: dict[str, Any], share_done: Callable[[float], float]) -> Step[PretrainingBatch]:
         """The step that starts at a state.
 
         Args:

@@ -1,0 +1,61 @@
+"""What fine-tuning is fed: a batch of labelled examples a step, in a new order each epoch, from any state on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertsmith.data.feed import MICRO_BATCH_TOKENS, Step
+from bertsmith.data.random_bits import generator
+from bertsmith.data.windows import Encoded, WindowBatch, batch_windows
+
+
+class ExampleFeed:
+    """Steps of `batch_size` examples; the last of an epoch may have fewer.
+
+    Args:
+        encoded: the examples.
+        batch_size: examples of a step.
+        seed: of the order.
+    """
+
+    def __init__(self, encoded: Sequence[Encoded], *, batch_size: int, seed: int) -> None:
+        self.encoded, self.batch_size, self.seed = encoded, batch_size, seed
+        self._order = lru_cache(maxsize=2)(self._shuffled)
+
+    @staticmethod
+    def start() -> dict[str, Any]:
+        """The state of a run that has seen nothing."""
+        return {"epoch": 0, "example": 0}
+
+    def step(self, state: dict[str, Any], share_done: Callable[[float], float]) -> Step[WindowBatch]:
+        """The step that starts at a state."""
+        epoch, first = state["epoch"], state["example"]
+        last = min(first + self.batch_size, len(self.encoded))
+        chosen = [self.encoded[index] for index in self._order(epoch)[first:last]]
+        after = {"epoch": epoch, "example": last}
+        if last == len(self.encoded):
+            after = {"epoch": epoch + 1, "example": 0}
+        tokens = sum(each.tokens for each in chosen)
+        epochs = after["epoch"] + after["example"] / len(self.encoded)
+        return Step([batch_windows(part) for part in _parts(chosen)], tokens, epochs, after)
+
+    def _shuffled(self, epoch: int) -> NDArray[np.int64]:
+        return generator("examples", self.seed, epoch).permutation(len(self.encoded))
+
+
+def _parts(encoded: Sequence[Encoded]) -> Iterator[list[Encoded]]:
+    """Parts that are computed one after the other, of MICRO_BATCH_TOKENS at most or of one example; long ones first."""
+    part: list[Encoded] = []
+    tokens = 0
+    for each in sorted(encoded, key=lambda each: -each.tokens):
+        if part and tokens + each.tokens > MICRO_BATCH_TOKENS:
+            yield part
+            part, tokens = [], 0
+        part.append(each)
+        tokens += each.tokens
+    yield part

@@ -1,0 +1,170 @@
+"""Texts of any length -> windows that the model reads at once -> packed batches.
+
+A text that is longer than the model is read in windows that overlap; what a task makes of their outputs is its own.
+Windows are packed: several share a row and no place is padding, as in pretraining.
+
+Letters: R rows, T tokens of a row, W windows, P places that the task reads, E examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertsmith.data.packing import pack
+
+Int64s = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Window:
+    """One sequence as the model reads it, [CLS] and [SEP] included.
+
+    Attributes:
+        input_ids: (t,) tokens.
+        token_type_ids: (t,) 0 in the first text, 1 in the second.
+        places: (p,) the places whose hidden states the task reads, such as 0 for [CLS].
+    """
+
+    input_ids: NDArray[np.int32]
+    token_type_ids: NDArray[np.uint8]
+    places: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An example as windows.
+
+    Attributes:
+        windows: one or more.
+        labels: (k, …) what is right, in a form of the task's own; those of a batch are joined along the first axis.
+            Empty where it is not known.
+    """
+
+    windows: tuple[Window, ...]
+    labels: NDArray[Any]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all windows."""
+        return sum(len(window.input_ids) for window in self.windows)
+
+
+@dataclass(frozen=True)
+class WindowBatch:
+    """The windows of some examples in packed rows.
+
+    Attributes:
+        input_ids, token_type_ids, position_ids: (R, T).
+        sequence_ids: (R, T) 0 is padding, k the k-th window of the row; tokens see their own window only.
+        places: (P,) what the task reads, window after window in the order of the examples; indices into R * T.
+        places_of: (W,) how many of them each window has.
+        window_lengths: (W,) tokens of each window.
+        windows_of: (E,) how many windows each example has.
+        labels: the examples' labels, joined along the first axis.
+    """
+
+    input_ids: Int64s
+    token_type_ids: Int64s
+    position_ids: Int64s
+    sequence_ids: Int64s
+    places: Int64s
+    places_of: Int64s
+    window_lengths: Int64s
+    windows_of: Int64s
+    labels: NDArray[Any]
+
+    @property
+    def tokens(self) -> int:
+        """Places that hold no padding."""
+        return int(self.window_lengths.sum())
+
+    @property
+    def example_of_window(self) -> Int64s:
+        """(W,) the example that each window belongs to."""
+        return np.repeat(np.arange(len(self.windows_of)), self.windows_of)
+
+
+def batch_windows(encoded: Sequence[Encoded]) -> WindowBatch:
+    """Pack the windows of some examples; a row is as long as the longest of them."""
+    windows = [window for each in encoded for window in each.windows]
+    lengths = np.array([len(window.input_ids) for window in windows], np.int64)
+    width = int(lengths.max())
+    rows = pack(lengths, width)
+    # Of each window: its row, its number in the row, where it starts in the row.
+    row, number, start = (np.zeros(len(windows), np.int64) for _ in range(3))
+    counts = np.diff(rows.row_starts)
+    row[rows.sequences] = np.repeat(np.arange(len(rows)), counts)
+    number[rows.sequences] = np.arange(len(windows)) - np.repeat(rows.row_starts[:-1], counts)
+    before = np.cumsum(lengths[rows.sequences]) - lengths[rows.sequences]
+    start[rows.sequences] = before - np.repeat(before[rows.row_starts[:-1]], counts)
+    first = row * width + start  # (W,) place of each window's [CLS]
+
+    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    tokens = np.repeat(first, lengths) + within
+    filled = np.zeros((4, len(rows) * width), np.int64)
+    filled[0, tokens] = np.concatenate([window.input_ids for window in windows])
+    filled[1, tokens] = np.concatenate([window.token_type_ids for window in windows])
+    filled[2, tokens] = within
+    filled[3, tokens] = np.repeat(number + 1, lengths)
+    input_ids, token_type_ids, position_ids, sequence_ids = filled.reshape(4, len(rows), width)
+    places_of = np.array([len(window.places) for window in windows], np.int64)
+    return WindowBatch(
+        input_ids=input_ids,
+        token_type_ids=token_type_ids,
+        position_ids=position_ids,
+        sequence_ids=sequence_ids,
+        places=np.concatenate([window.places for window in windows]) + np.repeat(first, places_of),
+        places_of=places_of,
+        window_lengths=lengths,
+        windows_of=np.array([len(each.windows) for each in encoded], np.int64),
+        labels=np.concatenate([each.labels for each in encoded]),
+    )
+
+
+def token_budget_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Indices of texts in batches of similar length.
+
+    Sorted by length, longest first, so that padding is small and a batch that is too large for the memory is
+    met first. A batch holds as many texts as fit the budget once padded to its longest, and at least one.
+
+    Args:
+        lengths: tokens of each text.
+        budget: tokens a batch, padding counted.
+    """
+    batches: list[list[int]] = []
+    longest = 0
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if not batches or longest * (len(batches[-1]) + 1) > budget:
+            batches.append([])
+            longest = lengths[index]
+        batches[-1].append(index)
+    return batches
+
+
+def sliding_windows(tokens: int, room: int, overlap: int) -> list[range]:
+    """Windows that cover `tokens` tokens, each at most `room` long and `overlap` over the one before.
+
+    The last window ends at the text's end and is as long as the others. A text that fits is one window.
+    """
+    if tokens <= room:
+        return [range(tokens)]
+    starts = [*range(0, tokens - room, room - overlap), tokens - room]
+    return [range(start, start + room) for start in starts]
+
+
+def owners(windows: Sequence[range]) -> list[range]:
+    """The tokens that each window answers for, those of which it sees most on both sides; together all, each once.
+
+    Reference:
+        google-research/bert, `run_squad.py`, "max context".
+    """
+    edges = [windows[0].start]
+    edges += [(before.stop + after.start) // 2 for before, after in pairwise(windows)]
+    edges.append(windows[-1].stop)
+    return [range(start, stop) for start, stop in pairwise(edges)]
