@@ -1,0 +1,266 @@
+"""What all fine-tuned tasks share: examples -> windows -> logits -> answers; each task adds what is its own.
+
+Letters: R rows, T tokens of a row, D hidden width, W windows, P places that the task reads, O outputs, E examples.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from bertsmith.config import FinetuneConfig, HeadConfig, LabelledConfig, TaskName
+from bertsmith.data.feed import MICRO_BATCH_TOKENS
+from bertsmith.data.labelled.examples import Labelled
+from bertsmith.data.windows import Encoded, WindowBatch, batch_windows, token_budget_batches
+from bertsmith.model.bert import Bert
+from bertsmith.text.wordpiece import WordPiece
+
+Example = TypeVar("Example")
+Answer = TypeVar("Answer")
+Float32s = NDArray[np.float32]
+
+BATCH_TOKENS = 4096  # that go through the model at once in prediction
+BLOCK = 256  # examples that are held as windows at once
+MOST_WRONG = 20  # examples that a report shows
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the report; a float is shown with three digits."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str | int | float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An example that the model got wrong.
+
+    Attributes:
+        place: where the example stands.
+        text: what was read.
+        truth, guess: what is right, and what the model said.
+        badness: the larger, the more wrong; comparable within one task.
+    """
+
+    place: str
+    text: str
+    truth: str
+    guess: str
+    badness: float
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a report shows beside the figures.
+
+    Attributes:
+        tables: such as one with a row a class.
+        confusion: (label of each row and column, counts: a row what is right, a column what was said); or None.
+        mistakes: the most wrong first.
+    """
+
+    tables: tuple[Table, ...] = ()
+    confusion: tuple[tuple[str, ...], NDArray[np.int64]] | None = None
+    mistakes: tuple[Mistake, ...] = field(default=())
+
+
+class FinetuneTask(ABC, Generic[Example, Answer]):
+    """One thing that a fine-tuned model does, from labelled files to figures.
+
+    Args:
+        head: what is answered, and how texts are read.
+        tokenizer: the model's.
+        longest: the model's positions, which bound `head.max_length_tokens`.
+        class_weights: of the loss; None for all alike.
+    """
+
+    name: ClassVar[TaskName]
+    headline: str  # the figure by which the best weights are chosen; more is better
+
+    def __init__(
+        self, head: HeadConfig, tokenizer: WordPiece, *, longest: int, class_weights: Float32s | None = None
+    ) -> None:
+        self.head, self.tokenizer, self.class_weights = head, tokenizer, class_weights
+        self.window_tokens = min(head.max_length_tokens or longest, longest)
+
+    def copy(self) -> Self:
+        """The same task with a head of its own, which a run may settle and tune."""
+        return copy(self)
+
+    def slides(self, encoded: Encoded) -> bool:
+        """Whether an example is so long that it is read in several windows."""
+        return len(encoded.windows) > 1
+
+    # What the data is.
+
+    @classmethod
+    @abstractmethod
+    def read(
+        cls, data: Any, config: LabelledConfig, *, labels: tuple[str, ...] | None = None, labelled: bool = True
+    ) -> Labelled[Example]:
+        """Labelled examples of files, or of Python objects.
+
+        Args:
+            data: a path, several, or objects: a DataFrame, a `datasets` table, a list of dicts or of examples.
+            config: columns, and what to do with what is broken.
+            labels: those that there are, for development data; None to take them as they come.
+            labelled: whether labels must be there; what is to be predicted has none.
+
+        Raises:
+            CorpusError: the first broken example, with its place; or nothing is there.
+        """
+
+    @classmethod
+    @abstractmethod
+    def head_for(cls, examples: Sequence[Example], config: LabelledConfig, training: FinetuneConfig) -> HeadConfig:
+        """The head for training examples: which labels there are, and how long texts are read.
+
+        Raises:
+            CorpusError: the examples teach nothing, such as one label only.
+        """
+
+    @classmethod
+    def balanced_weights(cls, examples: Sequence[Example], head: HeadConfig) -> Float32s | None:
+        """(labels,) weights under which every class counts alike; None where a task has no classes."""
+        return None
+
+    # How it is read and learned.
+
+    @abstractmethod
+    def encode(self, examples: Sequence[Example]) -> list[Encoded]:
+        """Windows and labels of each example."""
+
+    @abstractmethod
+    def losses(self, logits: Tensor, batch: WindowBatch) -> Tensor:
+        """(P, O) float32 -> the summed loss of a batch, (); `loss_counts` says of how many things."""
+
+    def loss_counts(self, batch: WindowBatch) -> dict[str, int]:
+        """How many things the loss is a sum over; the examples, if a task says nothing else."""
+        return {"task": len(batch.windows_of)}
+
+    def loss_sums(self, model: Bert, batch: WindowBatch) -> dict[str, Tensor]:
+        """The loss of a batch, summed, () float32."""
+        return {"task": self.losses(self.logits(model, batch).float(), batch)}
+
+    @staticmethod
+    def logits(model: Bert, batch: WindowBatch) -> Tensor:
+        """What the head says at the places of a batch, (P, O).
+
+        A batch beyond MICRO_BATCH_TOKENS is one long text. Its rows are computed in parts, and in training computed
+        once more for their gradients, so that a text of any length fits the memory.
+        """
+        rows, width = batch.input_ids.shape
+        step = max(1, MICRO_BATCH_TOKENS // width)
+        parts = [_rows(model, batch, slice(first, first + step)) for first in range(0, rows, step)]
+        if len(parts) == 1:
+            hidden = parts[0]()
+        elif torch.is_grad_enabled():
+            hidden = torch.cat([checkpoint(part, use_reentrant=False) for part in parts])
+        else:
+            hidden = torch.cat([part() for part in parts])
+        read = hidden.flatten(0, 1).index_select(0, torch.from_numpy(batch.places).to(hidden.device))
+        return model.task_logits(read)  # (R, T, D) -> (P, D) -> (P, O)
+
+    # What is made of it.
+
+    @abstractmethod
+    def join(self, example: Example, encoded: Encoded, outputs: Sequence[Float32s]) -> Answer:
+        """One answer from the logits of an example's windows, (p, O) each."""
+
+    @abstractmethod
+    def score(self, examples: Sequence[Example], answers: Sequence[Answer]) -> dict[str, float]:
+        """Figures of answers to examples that are labelled."""
+
+    def tuned(self, examples: Sequence[Example], answers: Sequence[Answer]) -> HeadConfig:
+        """The head with what is chosen on development data, such as a threshold."""
+        return self.head
+
+    def settle(self, model: Bert) -> HeadConfig:
+        """Make a trained model's outputs final, in place; the head as its folder keeps it."""
+        return self.head
+
+    def findings(self, examples: Sequence[Example], answers: Sequence[Answer]) -> Findings:
+        """What a report shows beside the figures."""
+        return Findings()
+
+    # The way from examples to answers.
+
+    @torch.inference_mode()
+    def answer_each(
+        self,
+        model: Bert,
+        examples: Iterable[Example],
+        *,
+        batch_tokens: int = BATCH_TOKENS,
+        slid: Callable[[int], None] = lambda count: None,
+    ) -> Iterator[Answer]:
+        """An answer to each example, in order; memory is bounded however many there are.
+
+        Args:
+            model: in evaluation mode.
+            examples: any number of them.
+            batch_tokens: tokens that go through the model at once.
+            slid: told, block after block, how many examples were read in several windows.
+        """
+        coming = iter(examples)
+        while block := list(islice(coming, BLOCK)):
+            encoded = self.encode(block)
+            slid(sum(self.slides(each) for each in encoded))
+            yield from self._answers(model, block, encoded, batch_tokens)
+
+    def answer_encoded(
+        self, model: Bert, examples: Sequence[Example], encoded: Sequence[Encoded], done: Callable[[int], None]
+    ) -> list[Answer]:
+        """As `answer_each`, for examples whose windows are there already; `done` is told how many are answered."""
+        answers: list[Answer] = []
+        with torch.inference_mode():
+            for first in range(0, len(examples), BLOCK):
+                block = slice(first, first + BLOCK)
+                answers += self._answers(model, examples[block], encoded[block], BATCH_TOKENS)
+                done(len(answers))
+        return answers
+
+    def _answers(
+        self, model: Bert, examples: Sequence[Example], encoded: Sequence[Encoded], batch_tokens: int
+    ) -> Iterator[Answer]:
+        windows = [window for each in encoded for window in each.windows]
+        ends = np.cumsum([len(window.places) for window in windows])
+        # All at once: small arrays kept from each batch would lie between its large ones, and memory would grow.
+        outputs = np.split(np.empty((int(ends[-1]), self.head.outputs), np.float32), ends[:-1])
+        for indices in token_budget_batches([len(window.input_ids) for window in windows], batch_tokens):
+            batch = batch_windows([Encoded((windows[index],), np.empty(0)) for index in indices])
+            logits = self.logits(model, batch).float().cpu().numpy()  # (P, O)
+            for index, part in zip(indices, np.split(logits, np.cumsum(batch.places_of)[:-1]), strict=True):
+                outputs[index][:] = part
+        coming = iter(outputs)
+        for example, each in zip(examples, encoded, strict=True):
+            yield self.join(example, each, list(islice(coming, len(each.windows))))
+
+
+def _rows(model: Bert, batch: WindowBatch, rows: slice) -> Callable[[], Tensor]:
+    """Some rows of a batch as a function that computes what the head reads of them, (r, T, D)."""
+    device = model.encoder.embeddings.word.weight.device
+    names = ("input_ids", "token_type_ids", "position_ids", "sequence_ids")
+    input_ids, *others = (torch.from_numpy(getattr(batch, name)[rows]).to(device) for name in names)
+    token_type_ids, position_ids, sequence_ids = others
+    alone = bool((sequence_ids == 1).all())  # each row one window without padding: nothing to be blind to
+    return partial(
+        model.head_input,
+        input_ids,
+        token_type_ids=token_type_ids,
+        position_ids=position_ids,
+        sequence_ids=None if alone else sequence_ids,
+    )
