@@ -32,7 +32,7 @@ def test_an_unknown_name_is_an_attribute_error():
         ({"minuts": 3}, 'unknown option "minuts": did you mean "minutes"'),
         ({"vocab_sice": 3}, 'did you mean "vocab_size"'),
         ({"langage": "de"}, 'did you mean "language"'),
-        ({"qqq": 1}, "known are size, objective"),
+        ({"qqq": 1}, "known are steps, epochs"),
         ({"size": "huge"}, 'option "size"'),
     ],
 )

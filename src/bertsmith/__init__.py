@@ -6,6 +6,7 @@
     bert = bertsmith.load("my-bert")
     bert.fill("The patient was given [MASK].", top_k=5)
     bert.embed(["one text", "another"])
+    bertsmith.TextClassifier("my-bert").fit(texts, labels).save("my-task")
 
 Importing this loads no torch; the first use of a name does.
 """
@@ -14,21 +15,41 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bertsmith.api import prepare, pretrain
+    from bertsmith.api import finetune, prepare, pretrain
     from bertsmith.errors import BertsmithError
+    from bertsmith.estimators import MultipleChoice, QuestionAnswerer, TextClassifier, TextRegressor, TokenTagger
     from bertsmith.inference.predictor import Predictor, load
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "BertsmithError": "bertsmith.errors",
+    "MultipleChoice": "bertsmith.estimators",
     "Predictor": "bertsmith.inference.predictor",
+    "QuestionAnswerer": "bertsmith.estimators",
+    "TextClassifier": "bertsmith.estimators",
+    "TextRegressor": "bertsmith.estimators",
+    "TokenTagger": "bertsmith.estimators",
+    "finetune": "bertsmith.api",
     "load": "bertsmith.inference.predictor",
     "prepare": "bertsmith.api",
     "pretrain": "bertsmith.api",
 }
 
-__all__ = ["BertsmithError", "Predictor", "__version__", "load", "prepare", "pretrain"]
+__all__ = [
+    "BertsmithError",
+    "MultipleChoice",
+    "Predictor",
+    "QuestionAnswerer",
+    "TextClassifier",
+    "TextRegressor",
+    "TokenTagger",
+    "__version__",
+    "finetune",
+    "load",
+    "prepare",
+    "pretrain",
+]
 
 
 def __getattr__(name: str) -> Any:

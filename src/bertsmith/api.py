@@ -8,12 +8,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from bertsmith.config import Config, CorpusConfig, PretrainConfig, TokenizerConfig
+from bertsmith.config import (
+    Config,
+    CorpusConfig,
+    FinetuneConfig,
+    FinetuneName,
+    LabelledConfig,
+    PretrainConfig,
+    TokenizerConfig,
+)
 from bertsmith.errors import ConfigError
 from bertsmith.progress import Reporter, Terminal
 
 if TYPE_CHECKING:
     from bertsmith.data.shards import PreparedCorpus
+    from bertsmith.training.finetune import FinetuneResult
     from bertsmith.training.pretrain import PretrainResult
 
 AnyPath: TypeAlias = str | os.PathLike[str]
@@ -50,6 +59,47 @@ def pretrain(
         corpus_config=CorpusConfig(**reading),
         tokenizer_config=TokenizerConfig(**vocabulary),
         tokenizer=None if tokenizer is None else Path(tokenizer),
+        reporter=reporter or Terminal(),
+    )
+
+
+def finetune(
+    task: FinetuneName,
+    *,
+    model: AnyPath,
+    train: Any,
+    dev: Any = None,
+    out: AnyPath,
+    reporter: Reporter | None = None,
+    **options: Any,
+) -> FinetuneResult:
+    """Fine-tune a model on labelled examples; the same call again goes on where it stopped.
+
+    Args:
+        task: "classify", "sentiment" (its preset), "regress", "tag", "answer" or "choose".
+        model: a run folder, or any Hugging Face BERT folder.
+        train: labelled examples: files, or a DataFrame, a `datasets` table, a list.
+        dev: examples to evaluate on; if not given, a share of the training examples is kept for that.
+        out: the run folder, a Hugging Face model folder when it is done.
+        reporter: told of progress; stderr if not given.
+        options: fields of FinetuneConfig and LabelledConfig, such as `epochs=2`, `text_column="review"`.
+
+    Raises:
+        ConfigError: an unknown option, or a value that does not fit.
+        BertsmithError: as `bertsmith.training.finetune.finetune`.
+    """
+    training, reading = split_options(options, FinetuneConfig, LabelledConfig)
+    config, labelled = FinetuneConfig(**training), LabelledConfig(**reading)
+    from bertsmith.training.finetune import finetune as run
+
+    return run(
+        task,
+        train,
+        Path(out),
+        model=Path(model),
+        dev=dev,
+        config=config,
+        reading=labelled,
         reporter=reporter or Terminal(),
     )
 

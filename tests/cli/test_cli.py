@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bertsmith.cli.main import COMMANDS, main
-from bertsmith.config import CorpusConfig, PretrainConfig, TokenizerConfig
+from bertsmith.config import CorpusConfig, FinetuneConfig, LabelledConfig, PretrainConfig, TokenizerConfig
 
 TEXT = "The patient was given a medicine.\nThe nurse saw the doctor in the ward.\n\nPains and wards. The end.\n" * 20
 OPTIONS_OF = {
@@ -18,6 +18,9 @@ OPTIONS_OF = {
     "tokenizer report": (CorpusConfig,),
     "prepare": (TokenizerConfig, CorpusConfig),
     "pretrain": (PretrainConfig, TokenizerConfig, CorpusConfig),
+    "finetune": (FinetuneConfig, LabelledConfig),
+    "evaluate": (LabelledConfig,),
+    "predict": (LabelledConfig,),
 }
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 from rich.console import Console
 
-from bertsmith.config import CorpusConfig, PretrainConfig, TokenizerConfig
+from bertsmith.config import CorpusConfig, LabelledConfig, PretrainConfig, TokenizerConfig
 from bertsmith.progress import Terminal
 
 COMMON = Group("Common options", sort_key=100)
@@ -37,6 +37,7 @@ Model = Annotated[Path, Parameter(help="A run folder, or any Hugging Face BERT f
 
 CorpusOptions = Annotated[CorpusConfig, Parameter(name="*", group=Group("Reading text", sort_key=30))]
 TokenizerOptions = Annotated[TokenizerConfig, Parameter(name="*", group=Group("Vocabulary", sort_key=40))]
+LabelledOptions = Annotated[LabelledConfig, Parameter(name="*", group=Group("Reading examples", sort_key=30))]
 PretrainOptions = Annotated[PretrainConfig, Parameter(name="*", group=Group("Pretraining", sort_key=20))]
 
 

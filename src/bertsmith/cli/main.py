@@ -47,6 +47,22 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         The budget is --steps, --epochs or --minutes; without one, 30 minutes. Ctrl-C saves first, and the
         same command again goes on where it stopped.""",
     ),
+    "finetune": (
+        "finetune:finetune",
+        """Fine-tune a model on labelled examples: classify, sentiment, regress, tag, answer, choose.
+
+        Labels are found in the data. Texts of any length are read, in windows where they are long. Ctrl-C saves
+        first, and the same command again goes on where it stopped.""",
+    ),
+    "evaluate": (
+        "evaluate:evaluate",
+        """How good a fine-tuned model is on labelled examples; with --suite, how good a pretrained one is on GLUE,
+        SQuAD or CoNLL: it is fine-tuned on each of their tasks first.""",
+    ),
+    "predict": (
+        "predict:predict",
+        """What a fine-tuned model says of texts: labels, scores, entities, answers, choices.""",
+    ),
     "fill": (
         "fill:fill",
         """The likeliest words at each [MASK] of a text, with their probabilities.

@@ -7,21 +7,32 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bertsmith.config import TaskName
+from bertsmith.data.labelled.examples import ChoiceExample, QuestionExample, TextExample
+from bertsmith.data.windows import sliding_windows, token_budget_batches
 from bertsmith.errors import InputError, ModelFolderError, TokenizerError
-from bertsmith.inference.batches import sliding_windows, token_budget_batches
 from bertsmith.model.bert import Bert
 from bertsmith.model.folder import read_model_folder
 from bertsmith.tasks.fill_mask import Fill, fill_masks
+from bertsmith.tasks.finetuning import FinetuneTask
+from bertsmith.tasks.registry import task_class_of
 from bertsmith.text.wordpiece import WordPiece
+
+if TYPE_CHECKING:
+    from bertsmith.tasks.classification import Classification
+    from bertsmith.tasks.multiple_choice import Choice
+    from bertsmith.tasks.question_answering import AnswerSpan
+    from bertsmith.tasks.tagging import Tagging
 
 Pooling = Literal["mean", "cls"]
 BATCH_TOKENS = 4096
@@ -129,7 +140,9 @@ class Predictor:
         Raises:
             InputError: something other than a list of texts.
         """
-        _check_texts(texts, pooling)
+        _check_texts(texts)
+        if pooling not in ("mean", "cls"):
+            raise InputError(f'pooling "{pooling}" is not known; there are "mean" and "cls"')
         bodies, owners = self._windows(texts)
         vectors = np.zeros((len(texts), self.bert.config.hidden_size), dtype=np.float32)
         weights = np.zeros((len(texts), 1), dtype=np.float32)
@@ -138,6 +151,99 @@ class Predictor:
                 vectors[owners[index]] += vector * len(bodies[index])
                 weights[owners[index]] += len(bodies[index])
         return np.divide(vectors, weights, out=vectors)
+
+    @property
+    def task_name(self) -> TaskName | None:
+        """What the model was fine-tuned for; None if it was not."""
+        return self.bert.head.task if self.bert.head else None
+
+    @cached_property
+    def task(self) -> FinetuneTask[Any, Any]:
+        """The task that the model was fine-tuned for.
+
+        Raises:
+            ModelFolderError: it was not.
+        """
+        if self.bert.head is None:
+            raise ModelFolderError(
+                f"{self.name} was not fine-tuned, so it fills masks and embeds texts only. "
+                f"Fine-tune it first: bertsmith finetune classify --model {self.name} --train train.csv --out my-task"
+            )
+        kind = task_class_of(self.bert.head)
+        return kind(self.bert.head, self.tokenizer, longest=self.max_length_tokens)
+
+    def predict(self, examples: Iterable[Any]) -> Iterator[Any]:
+        """An answer to each example of the model's task, in order, as they come.
+
+        A text that is longer than the model is read in windows; a warning at the end says how many texts that was.
+
+        Args:
+            examples: of the task's type, see `bertsmith.data.labelled.examples`.
+
+        Raises:
+            ModelFolderError: the model was not fine-tuned.
+            InputError: an example that cannot be read, such as a question that fills the window.
+        """
+        long = 0
+
+        def slid(count: int) -> None:
+            nonlocal long
+            long += count
+
+        yield from self.task.answer_each(self.bert, examples, slid=slid)
+        if long:
+            warnings.warn(
+                f"{long} texts are longer than the {self.task.window_tokens} tokens that are read at once; "
+                "each was read in overlapping windows",
+                stacklevel=2,
+            )
+
+    def classify(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Classification]:
+        """The label of each text, or pair of texts, with the probabilities of all labels.
+
+        Raises:
+            InputError: no list of texts, or not as many pairs as texts.
+            ModelFolderError: the model is no classifier.
+        """
+        self._must("classify")
+        return list(self.predict(_text_examples(texts, pairs)))
+
+    def rate(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[float]:
+        """The score of each text, or pair of texts, such as how alike they are; errors as `classify`."""
+        self._must("regress")
+        return list(self.predict(_text_examples(texts, pairs)))
+
+    def tag(self, texts: Sequence[str]) -> list[Tagging]:
+        """The tags of each text's words, and what they mark, in characters; errors as `classify`."""
+        self._must("tag")
+        from bertsmith.data.labelled.words import tagged_text
+
+        _check_texts(texts)
+        return list(self.predict(tagged_text(text) for text in texts))
+
+    def answer(self, question: str, context: str) -> AnswerSpan:
+        """The part of a context, of any length, that answers a question best; errors as `classify`."""
+        self._must("answer")
+        _check_texts([question, context])
+        found: AnswerSpan
+        (found,) = self.predict([QuestionExample(question, context)])
+        return found
+
+    def choose(self, text: str, choices: Sequence[str]) -> Choice:
+        """Which of the continuations of a text fits best; errors as `classify`."""
+        self._must("choose")
+        _check_texts([text, *choices])
+        if len(choices) < 2:
+            raise InputError(f"{len(choices)} choice(s): at least two are needed")
+        found: Choice
+        (found,) = self.predict([ChoiceExample(text, tuple(choices))])
+        return found
+
+    def _must(self, task: TaskName) -> None:
+        if self.task.name != task:
+            raise ModelFolderError(
+                f'{self.name} was fine-tuned for "{self.task.name}", not for "{task}". Take a folder that was.'
+            )
 
     def _windows(self, texts: Sequence[str]) -> tuple[list[list[int]], list[int]]:
         """Token ids with [CLS] and [SEP], window by window, and the text that each belongs to."""
@@ -178,11 +284,19 @@ class Predictor:
         return vectors
 
 
-def _check_texts(texts: Sequence[str], pooling: str) -> None:
+def _check_texts(texts: Sequence[str]) -> None:
     if isinstance(texts, str):
-        raise InputError("embed takes a list of texts and got one str: write embed([text])")
+        raise InputError("a list of texts is needed, and this is one str: write [text]")
     for index, text in enumerate(texts):
         if not isinstance(text, str):
             raise InputError(f"text {index} of {len(texts)} is no str but {type(text).__name__}")
-    if pooling not in ("mean", "cls"):
-        raise InputError(f'pooling "{pooling}" is not known; there are "mean" and "cls"')
+
+
+def _text_examples(texts: Sequence[str], pairs: Sequence[str] | None) -> list[TextExample]:
+    _check_texts(texts)
+    if pairs is None:
+        return [TextExample(text) for text in texts]
+    _check_texts(pairs)
+    if len(texts) != len(pairs):
+        raise InputError(f"{len(texts)} texts and {len(pairs)} pairs: there must be as many of both")
+    return [TextExample(text, pair) for text, pair in zip(texts, pairs, strict=True)]

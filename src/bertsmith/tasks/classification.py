@@ -148,7 +148,8 @@ class ClassificationTask(FinetuneTask[TextExample, Classification]):
         if self.head.multi_label:
             figures["f1_micro"] = f1_score(truth, guess, average="micro", zero_division=0)
         else:
-            figures["mcc"] = matthews_corrcoef(truth, guess)
+            one = len({*truth.tolist(), *guess.tolist()}) == 1  # there is no correlation to speak of
+            figures["mcc"] = 0.0 if one else matthews_corrcoef(truth, guess)
         return {name: float(value) for name, value in figures.items()}
 
     def _indicators(

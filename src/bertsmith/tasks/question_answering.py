@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from unicodedata import category
 
 import numpy as np
 import torch
@@ -265,6 +266,8 @@ def _texts(context: str, offsets: Int32s, spans: Spans, log_total: float) -> lis
     found: dict[str, Span] = {}
     for first, last, logit in zip(spans.first, spans.last, spans.logits, strict=True):
         start, end = int(offsets[first, 0]), int(offsets[last, 1])
+        while end < len(context) and category(context[end]).startswith("M"):
+            end += 1  # an accent of its own, which uncased tokenizers drop
         text = context[start:end]
         found.setdefault(text, Span(text, start, end, float(np.exp(logit - log_total))))
     return list(found.values())

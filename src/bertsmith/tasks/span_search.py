@@ -69,7 +69,7 @@ def best_spans(outputs: Sequence[NDArray[np.float32]], parts: Sequence[range], *
 
 def _spans_from(output: Float64s, start: int, stop: int, longest: int) -> Float64s:
     """(p, 2) -> (stop - start, longest): start logit of a token plus end logit of each token from there on."""
-    ends = np.concatenate((output[:, 1], np.full(longest - 1, -np.inf)))
+    ends = np.concatenate((output[:, 1], np.full(longest, -np.inf)))
     bands: Float64s = output[start:stop, :1] + sliding_window_view(ends, longest)[start:stop]
     return bands
 

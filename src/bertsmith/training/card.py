@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from bertsmith.training.recipe import Progress
 from bertsmith.training.report import draw_curves, shown_figures
 
 CURVES = "training/curves.svg"
+PREJUDICES = """\
+The text it was trained on decides what it knows and which prejudices it repeats: look at it before you rely on them."""
 
 _CARD = """---
 library_name: transformers
@@ -50,7 +52,7 @@ The folder is a Hugging Face model folder: `transformers.pipeline("fill-mask", m
 ## How it was made
 
 `training/run.toml` holds every setting, `training/metrics.jsonl` every figure, `training/report.html` the curves.
-The text it was trained on decides what it knows and which prejudices it repeats: look at it before you rely on them.
+{prejudices}
 """
 
 
@@ -88,8 +90,20 @@ def write_card(
         held_out=held_out,
         evaluated_on=evaluated_on,
         objective=config.objective,
-        rows="\n".join(f"| {label} | {value} |" for label, value in figures),
+        rows=markdown_rows(figures),
         curves=CURVES,
+        prejudices=PREJUDICES,
     )
-    write_text(folder / CURVES, draw_curves(records))
+    write_card_files(folder, card, draw_curves(records))
+
+
+def markdown_rows(rows: Iterable[Sequence[str]]) -> str:
+    """The lines of a table."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def write_card_files(folder: Path, card: str, curves: str) -> None:
+    """Write a card and its picture, an <svg> element, into a run folder; "" for no picture."""
+    if curves:
+        write_text(folder / CURVES, curves)
     write_text(folder / "README.md", card)

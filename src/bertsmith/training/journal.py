@@ -12,19 +12,25 @@ Record = dict[str, Any]
 
 
 class Journal:
-    """The figures of a run, as they come."""
+    """The figures of a run, as they come; without a path they stay in memory."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self.path = path
+        self._records: list[Record] = []
 
     def write(self, record: Record) -> None:
         """Add one line; floats that are no number are left out, since JSON has none."""
+        if self.path is None:
+            self._records.append(record)
+            return
         line = json.dumps({key: value for key, value in record.items() if value == value})
         with disk_full_named(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
     def read(self) -> list[Record]:
         """All whole lines; one that a kill cut short is passed over."""
+        if self.path is None:
+            return self._records
         if not self.path.exists():
             return []
         records = []
@@ -38,4 +44,5 @@ class Journal:
     def rewind(self, step: int) -> None:
         """Forget what was written after a step: the run goes on from there."""
         kept = [json.dumps(record) + "\n" for record in self.read() if record["step"] <= step]
-        write_text(self.path, "".join(kept))
+        if self.path is not None:
+            write_text(self.path, "".join(kept))

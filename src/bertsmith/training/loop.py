@@ -6,7 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any, Generic, TypeVar
 
@@ -23,6 +23,7 @@ from bertsmith.training.journal import Journal
 from bertsmith.training.memory import keep_freed_memory
 from bertsmith.training.optimizer import (
     build_optimizer,
+    clip_gradients,
     load_optimizer_tensors,
     optimizer_tensors,
     set_learning_rate,
@@ -32,7 +33,6 @@ from bertsmith.training.recipe import Hooks, Progress, Recipe
 from bertsmith.training.stop import StopRequest
 
 CHECKPOINT_EVERY_S = 120.0
-EVALUATIONS = 20
 # Every step is kept at first, then one in ten: a line is about 250 bytes.
 LOG_ALL_STEPS, LOG_EVERY_STEPS = 500, 10
 
@@ -67,7 +67,7 @@ class Loop(Generic[Model, Batch]):
     ) -> None:
         self.task, self.model, self.feed, self.recipe, self.hooks = task, model, feed, recipe, hooks
         self.journal, self.reporter = journal, reporter
-        self.optimizer = build_optimizer(model, weight_decay=recipe.weight_decay)
+        self.optimizer = build_optimizer(model, weight_decay=recipe.weight_decay, layer_decay=recipe.layer_decay)
         self.progress = Progress(feed.start())
         self._saved_step, self._saved_at = 0, time.monotonic()
         self._pace, self._loss = 0.0, math.nan  # tokens a second of late; the last step's
@@ -88,12 +88,12 @@ class Loop(Generic[Model, Batch]):
             BertsmithError: the loss became infinite or no number.
         """
         keep_freed_memory()
-        with StopRequest() as stop, Ahead[FedStep[Batch]]() as ahead, self._track() as track:
+        with self._stopping() as stop, Ahead[FedStep[Batch]]() as ahead, self._track() as track:
             started = time.monotonic() - self.progress.seconds
             if self.progress.evaluation_due:
                 self._evaluate()
             ahead.ask(self._step_from(self.progress.feed, self.progress.step))
-            while self._share() < 1 and not stop.asked:
+            while not (self.finished or stop.asked):
                 fed, before = ahead.take(), self._share()
                 ahead.ask(self._step_from(fed.state, self.progress.step + 1))
                 self._train(fed, before)
@@ -114,8 +114,13 @@ class Loop(Generic[Model, Batch]):
 
     @property
     def finished(self) -> bool:
-        """Whether the budget is spent."""
-        return self._share() >= 1
+        """Whether the budget is spent, or more of it would not help."""
+        return self._share() >= 1 or self.progress.ended_early
+
+    def _stopping(self) -> AbstractContextManager[StopRequest]:
+        """Ctrl-C as a request where there is something to save, else as Python has it."""
+        request = StopRequest()
+        return request if self.hooks.save else nullcontext(request)
 
     def _share(self) -> float:
         """How much of the budget is spent."""
@@ -136,7 +141,7 @@ class Loop(Generic[Model, Batch]):
         torch.manual_seed(int(stream_key("dropout", recipe.seed, now.step) >> 1))
         self.model.train()
         losses = self._accumulate(fed.batches)
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm).item()
+        norm = clip_gradients(self.model, recipe.clip_norm)
         if not math.isfinite(norm):
             raise BertsmithError(
                 f"step {now.step + 1:,}: the gradient is {norm}, so the run has diverged; {self._saved()}. "
@@ -174,7 +179,8 @@ class Loop(Generic[Model, Batch]):
             return True
         if every := self.recipe.evaluate_every_steps:
             return self.progress.step % every == 0
-        return int(self._share() * EVALUATIONS) > int(before * EVALUATIONS)
+        count = self.recipe.evaluations  # a share may be a rounding error short of its place
+        return int(self._share() * count + 1e-9) > int(before * count + 1e-9)
 
     def _evaluate(self) -> None:
         self.model.eval()
@@ -183,6 +189,17 @@ class Loop(Generic[Model, Batch]):
             self.progress.metrics = self.hooks.evaluate(self._share())
         self.progress.evaluation_due = False
         self._write("evaluation", self.progress.metrics)
+        if self.hooks.headline:
+            self._compare(self.progress.metrics.get(self.hooks.headline, -math.inf))
+
+    def _compare(self, score: float) -> None:
+        """Keep the weights if they are the best so far; end the run where none was better for long."""
+        scores, patience = self.progress.scores, self.recipe.patience
+        if self.hooks.keep_best and score > max(scores, default=-math.inf):
+            self.hooks.keep_best()
+        scores.append(score)
+        since_best = len(scores) - 1 - scores.index(max(scores))
+        self.progress.ended_early = patience is not None and since_best >= patience
 
     def _checkpoint_due(self) -> bool:
         if every := self.recipe.checkpoint_every_steps:
@@ -190,7 +207,7 @@ class Loop(Generic[Model, Batch]):
         return time.monotonic() - self._saved_at > CHECKPOINT_EVERY_S
 
     def _checkpoint(self) -> None:
-        if self.progress.step > self._saved_step:
+        if self.hooks.save and self.progress.step > self._saved_step:
             tensors = optimizer_tensors(self.optimizer, self.model)
             checkpoint = Checkpoint(self.progress.step, self.hooks.weights(), tensors, asdict(self.progress))
             self.hooks.save(checkpoint)
@@ -214,4 +231,6 @@ class Loop(Generic[Model, Batch]):
         return f"step {self.progress.step:,}  loss {self._loss:.3f}  {self._pace:,.0f} tokens/s  {self._saved()}"
 
     def _saved(self) -> str:
+        if self.hooks.save is None:
+            return ""
         return f"saved at step {self._saved_step:,}" if self._saved_step else "nothing saved yet"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Mapping
 
 import torch
@@ -10,26 +12,56 @@ from torch import Tensor, nn
 from bertsmith.errors import CheckpointError
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
+_ABOVE = -1  # the depth of what stands above all layers
 
 
-def build_optimizer(model: nn.Module, *, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW over all parameters; matrices and embeddings decay, vectors do not.
+def build_optimizer(model: nn.Module, *, weight_decay: float, layer_decay: float = 1.0) -> torch.optim.AdamW:
+    """AdamW over all parameters that are trained; matrices and embeddings decay, vectors do not.
+
+    Args:
+        model: its parameters `encoder.layers.N.…` are layers, `encoder.embeddings.…` lie below them, others above.
+        weight_decay: share of a weight that is taken off, times the learning rate.
+        layer_decay: what a layer's learning rate is to that of the layer above it.
 
     Reference:
-        Loshchilov and Hutter 2019; betas and epsilon of Devlin et al. 2019 (0.9, 0.999, 1e-6).
+        Loshchilov and Hutter 2019; betas and epsilon of Devlin et al. 2019 (0.9, 0.999, 1e-6); layer-wise decay of
+        Howard and Ruder 2018.
     """
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
+    depths = {name: _depth(name) for name, _ in model.named_parameters()}
+    top = max(depths.values()) + 1
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            depth = top if depths[name] == _ABOVE else depths[name]
+            groups[weight_decay if parameter.ndim > 1 else 0.0, layer_decay ** (top - depth)].append(parameter)
+    options = [
+        {"params": parameters, "weight_decay": decay, "rate_share": share}
+        for (decay, share), parameters in groups.items()
     ]
-    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.999), eps=1e-6, fused=True)
+    return torch.optim.AdamW(options, lr=0.0, betas=(0.9, 0.999), eps=1e-6, fused=True)
+
+
+def _depth(name: str) -> int:
+    """0 for the embeddings, N + 1 for the layer N, _ABOVE for what stands above all layers."""
+    layer = re.match(r"encoder\.layers\.(\d+)\.", name)
+    if layer:
+        return int(layer[1]) + 1
+    return 0 if name.startswith("encoder.embeddings.") else _ABOVE
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give every parameter this rate from the next step on."""
+    """Give every parameter this rate, or its layer's share of it, from the next step on."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["rate_share"]
+
+
+def clip_gradients(model: nn.Module, clip_norm: float) -> float:
+    """Scale the gradients down to a global norm; the norm they had. Small ones are not touched, to save a pass."""
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    norm = nn.utils.get_total_norm(gradients).item()
+    if norm > clip_norm:
+        torch._foreach_mul_(gradients, clip_norm / (norm + 1e-6))
+    return norm
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
@@ -49,7 +81,8 @@ def load_optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module, t
     """
     left = dict(tensors)
     try:
-        for name, parameter in model.named_parameters():
+        trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+        for name, parameter in trained:
             state = {key: left.pop(f"{key}.{name}") for key in ("step", *_MOMENTS)}
             optimizer.state[parameter] = state
     except KeyError as missing:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from bertsmith.config import Precision, PretrainConfig
+from bertsmith.config import Precision, TrainingConfig
 from bertsmith.training.budget import Budget
 from bertsmith.training.checkpoints import Checkpoint
 
@@ -23,8 +23,11 @@ class Recipe:
         weight_decay, clip_norm: of AdamW, and of the gradients.
         seed: of dropout.
         precision: of the products, measured already: "float32" or "bfloat16".
-        evaluate_every_steps: None for about twenty evaluations a run.
+        evaluate_every_steps: None for `evaluations` of them, evenly over the run.
         checkpoint_every_steps: None for one every two minutes.
+        evaluations: how many a run, the last at its end.
+        layer_decay: what a layer's rate is to that of the layer above it.
+        patience: evaluations without a better figure after which a run ends; None to go to its end.
     """
 
     budget: Budget
@@ -36,10 +39,13 @@ class Recipe:
     precision: Precision
     evaluate_every_steps: int | None
     checkpoint_every_steps: int | None
+    evaluations: int = 20
+    layer_decay: float = 1.0
+    patience: int | None = None
 
     @classmethod
-    def of(cls, config: PretrainConfig, budget: Budget, precision: Precision) -> Recipe:
-        """The recipe of a config."""
+    def of(cls, config: TrainingConfig, budget: Budget, precision: Precision, **more: Any) -> Recipe:
+        """The recipe of a config; `more` are fields that not every config has."""
         return cls(
             budget=budget,
             peak_learning_rate=config.learning_rate,
@@ -50,6 +56,7 @@ class Recipe:
             precision=precision,
             evaluate_every_steps=config.evaluate_every_steps,
             checkpoint_every_steps=config.checkpoint_every_steps,
+            **more,
         )
 
 
@@ -60,12 +67,16 @@ class Hooks:
     Attributes:
         evaluate: share of the budget spent -> figures on held-out data; the model is in evaluation mode.
         weights: the model's tensors as a checkpoint holds them.
-        save: keeps a checkpoint.
+        save: keeps a checkpoint; None for a run that keeps none, and that Ctrl-C simply interrupts.
+        headline: the figure by which evaluations are compared, more is better; None where they are not.
+        keep_best: called after each evaluation that is the best so far.
     """
 
     evaluate: Callable[[float], dict[str, float]]
     weights: Callable[[], dict[str, Tensor]]
-    save: Callable[[Checkpoint], None]
+    save: Callable[[Checkpoint], None] | None
+    headline: str | None = None
+    keep_best: Callable[[], None] | None = None
 
 
 @dataclass
@@ -80,6 +91,8 @@ class Progress:
         epochs: passes over the data.
         metrics: of the last evaluation.
         evaluation_due: whether the run was stopped before the evaluation of its last step.
+        scores: the headline of each evaluation, where there is one.
+        ended_early: whether evaluations stopped becoming better.
         run: what the run must still be when it goes on, besides its settings: the corpus, the precision.
     """
 
@@ -90,4 +103,6 @@ class Progress:
     epochs: float = 0.0
     metrics: dict[str, float] = field(default_factory=dict)
     evaluation_due: bool = False
+    scores: list[float] = field(default_factory=list)
+    ended_early: bool = False
     run: dict[str, str] = field(default_factory=dict)

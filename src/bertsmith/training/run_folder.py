@@ -29,6 +29,11 @@ class RunFolder:
         self.report = self.training / "report.html"
         self.settings = self.training / "run.toml"
         self.corpus = self.training / "corpus"
+        self.result = self.training / "result.json"
+
+    def within(self, name: str) -> RunFolder:
+        """A run that is a part of this one, such as one of several seeds."""
+        return RunFolder(self.training / name)
 
     def keep(self, values: Mapping[str, Any]) -> None:
         """Write down the settings that the run is begun with; until something was trained they may change."""
@@ -66,7 +71,7 @@ class RunFolder:
             )
 
     def _trained(self) -> bool:
-        return bool(list_checkpoints(self.checkpoints))
+        return self.result.exists() or bool(list_checkpoints(self.checkpoints))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -86,7 +91,7 @@ class RunFolder:
 def _toml(values: Mapping[str, Any]) -> str:
     """Scalars as TOML; JSON's strings, numbers and booleans are TOML's too. None is left out."""
     lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items() if value is not None]
-    return "\n".join(["# The settings of this run; pretrain --config reads them.", *lines, ""])
+    return "\n".join(["# The settings of this run; --config reads them.", *lines, ""])
 
 
 def _shown(value: Any) -> str:

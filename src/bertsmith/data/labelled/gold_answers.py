@@ -11,6 +11,7 @@ from bertsmith.text.chunks import encodable
 from bertsmith.text.columns import kind_of_value
 
 _SHOWN_CHARS = 60  # of a text, in messages
+_ESCAPES = str.maketrans({"\n": r"\n", "\r": r"\r", "\t": r"\t"})
 
 
 class QuestionFault(Exception):
@@ -119,5 +120,5 @@ def _elsewhere(text: str, context: str, start: int | None) -> str:
 
 
 def _shown(text: str) -> str:
-    text = text.replace("\n", "\\n")
+    text = text.translate(_ESCAPES)
     return text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…"

@@ -1,0 +1,99 @@
+"""`bertsmith evaluate MODEL DATA`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from bertsmith.cli.common import ConfigFile, Json, LabelledOptions, Model, answer, reporter, stdout
+from bertsmith.cli.finetune import FinetuneOptions
+from bertsmith.config import FinetuneConfig, LabelledConfig
+from bertsmith.errors import ConfigError
+
+Suite = Literal["glue", "squad", "conll"]
+
+
+def evaluate(
+    model: Model,
+    data: Annotated[list[str], Parameter(help="Labelled examples, as for finetune; with --suite its folder.")],
+    *,
+    suite: Annotated[
+        Suite | None,
+        Parameter(
+            help="Fine-tune MODEL on every task of the folder DATA, which has the official layout, and measure it "
+            "beside the paper's figures. The options of fine-tuning are for this."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        Parameter(
+            help="With --suite: folder for its runs and for the files that its server takes. Else a file for "
+            "the predictions, a JSON object a line."
+        ),
+    ] = None,
+    training: FinetuneOptions = FinetuneConfig(),
+    reading: LabelledOptions = LabelledConfig(),
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    if suite:
+        _suite(suite, model, data, out, training, reading, as_json)
+        return
+    if changed := training.model_dump().items() - FinetuneConfig().model_dump().items():
+        names = ", ".join(sorted(f"--{name.replace('_', '-')}" for name, _ in changed))
+        raise ConfigError(f"{names}: nothing is trained without --suite. Leave it out, or name a suite.")
+    from bertsmith.inference.evaluate import evaluate as measure
+
+    result = measure(model, data, reading=reading, predictions=out, reporter=reporter())
+    if as_json:
+        answer({"task": result.task, "examples": result.examples, "metrics": result.metrics})
+        return
+    print_figures(result.metrics, f"on {result.examples:,} examples")
+    for table in result.findings.tables:
+        _print_table(table.title, table.header, table.rows)
+
+
+def _suite(
+    name: Suite,
+    model: Path,
+    data: list[str],
+    out: Path | None,
+    training: FinetuneConfig,
+    reading: LabelledConfig,
+    as_json: bool,
+) -> None:
+    if len(data) != 1:
+        raise ConfigError(f"--suite {name} takes one folder, and {len(data)} were given")
+    from bertsmith.training.suites import run_suite
+
+    out = out or Path(f"{name}-results")
+    result = run_suite(name, model, Path(data[0]), out, config=training, reading=reading, reporter=reporter())
+    if as_json:
+        answer({"out": result.out, "metrics": result.metrics, "files": list(map(str, result.files))})
+        return
+    _print_table(result.title, result.header, result.rows)
+    stdout().print("", *result.notes, sep="\n", markup=False, soft_wrap=True)
+    stdout().print(f"{result.out}  the runs, and results.json", markup=False, soft_wrap=True)
+    for file in result.files:
+        stdout().print(f"  {file.relative_to(result.out)}", markup=False, soft_wrap=True)
+
+
+def print_figures(metrics: Mapping[str, float], where: str) -> None:
+    """Figures for people."""
+    from rich.table import Table
+
+    table = Table("", where, box=None, padding=(0, 2), header_style="dim")
+    for name, value in metrics.items():
+        table.add_row(name, f"{value:,.4f}")
+    stdout().print(table)
+
+
+def _print_table(title: str, header: tuple[str, ...], rows: Any) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*header, title=title, box=None, padding=(0, 1), header_style="dim", title_justify="left")
+    for row in rows:
+        table.add_row(*(Text(f"{cell:.3f}" if isinstance(cell, float) else str(cell)) for cell in row))
+    stdout().print(table)

@@ -1,0 +1,284 @@
+"""Fine-tuning under scikit-learn's contract: `fit`, `predict`, `score`, `get_params`, `clone`, pipelines, searches.
+
+classifier = TextClassifier("my-bert", epochs=2).fit(texts, labels)
+classifier.predict_proba(["a new text"])
+classifier.save("my-task")                      # a run folder: bertsmith.load and transformers open it
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.exceptions import NotFittedError
+
+from bertsmith.config import FinetuneConfig, LabelledConfig, Precision, TaskName
+from bertsmith.data.labelled.examples import ChoiceExample, GoldAnswer, QuestionExample, TextExample
+from bertsmith.data.labelled.words import read_tagged, tagged_text
+from bertsmith.errors import InputError
+from bertsmith.inference.predictor import Predictor
+from bertsmith.model.folder import write_model_folder
+from bertsmith.progress import Reporter, Silent, Terminal
+from bertsmith.text.wordpiece import WordPiece
+from bertsmith.training.finetune import read_course, train_once
+
+
+class _FineTuned(BaseEstimator):  # type: ignore[misc]
+    """What the five have in common.
+
+    Args:
+        model: a run folder, or any Hugging Face BERT folder, to begin with.
+        epochs, batch_size, learning_rate, layer_decay, freeze_layers, feature_layers, class_weights,
+            max_length_tokens, seed, precision: as the options of `bertsmith finetune`.
+        verbose: show progress on stderr.
+    """
+
+    _task: ClassVar[TaskName]
+
+    def __init__(  # noqa: PLR0913 - scikit-learn reads the parameters from here
+        self,
+        model: str | os.PathLike[str],
+        *,
+        epochs: float = 3.0,
+        batch_size: int = 32,
+        learning_rate: float = 5e-5,
+        layer_decay: float = 1.0,
+        freeze_layers: int = 0,
+        feature_layers: int = 0,
+        class_weights: Literal["none", "balanced"] = "none",
+        max_length_tokens: int | None = None,
+        seed: int = 0,
+        precision: Precision = "auto",
+        verbose: bool = False,
+    ) -> None:
+        self.model = model
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.layer_decay = layer_decay
+        self.freeze_layers = freeze_layers
+        self.feature_layers = feature_layers
+        self.class_weights = class_weights
+        self.max_length_tokens = max_length_tokens
+        self.seed = seed
+        self.precision = precision
+        self.verbose = verbose
+
+    def _learn(self, examples: list[Any], reading: LabelledConfig = LabelledConfig()) -> Self:
+        """Train on all examples; none is kept back, since scikit-learn's own splitting is what users expect here."""
+        reporter: Reporter = Terminal() if self.verbose else Silent()
+        options = {name: value for name, value in self.get_params(deep=False).items() if name in _OPTIONS}
+        config = FinetuneConfig(**options, keep="last")
+        course = read_course(
+            self._task, Path(self.model), examples, (), config=config, reading=reading, reporter=reporter
+        )
+        trained = train_once(course, config, folder=None, reporter=reporter)
+        trained.model.head = trained.head
+        course.tokenizer.model_max_length = course.task.window_tokens
+        self.predictor_ = Predictor(trained.model, course.tokenizer, name=type(self).__name__)
+        return self
+
+    def _answers(self, examples: Iterable[Any]) -> list[Any]:
+        if not hasattr(self, "predictor_"):
+            raise NotFittedError(f"this {type(self).__name__} is not fitted yet: call fit(X, y) first")
+        return list(self.predictor_.predict(examples))
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write a Hugging Face model folder, which `bertsmith.load` and `transformers` open.
+
+        Raises:
+            NotFittedError: there is nothing to save yet.
+        """
+        self._answers([])
+        tokenizer: WordPiece = self.predictor_.tokenizer
+        tokenizer.save(Path(folder))
+        write_model_folder(self.predictor_.bert, Path(folder))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        return tags
+
+
+_OPTIONS = frozenset(FinetuneConfig.model_fields)
+
+
+class TextClassifier(ClassifierMixin, _FineTuned):  # type: ignore[misc]
+    """Texts or pairs -> labels. X: texts, or (text, pair) tuples; y: labels, or collections of labels (multi-label)."""
+
+    _task = "classify"
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fine-tune on texts X and labels y."""
+        labels = _as_list(y, "y")
+        self.multi_label_ = any(isinstance(each, list | tuple | set | frozenset | np.ndarray) for each in labels)
+        rows = [list(each) for each in labels] if self.multi_label_ else [[each] for each in labels]
+        if self.multi_label_ and isinstance(y, np.ndarray) and set(np.unique(y).tolist()) <= {0, 1}:
+            rows = [np.flatnonzero(each).tolist() for each in y]  # an indicator matrix
+        self.classes_ = np.array(sorted({label for row in rows for label in row}))
+        names = {label: str(label) for row in rows for label in row}
+        texts = _text_examples(X, len(rows))
+        examples = [
+            TextExample(text, pair, labels=tuple(names[label] for label in row), place=place)
+            for (text, pair, place), row in zip(texts, rows, strict=True)
+        ]
+        return self._learn(examples, LabelledConfig(multi_label=self.multi_label_))
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """(len(X), classes) probabilities, in the order of `classes_`."""
+        answers = self._answers(TextExample(text, pair) for text, pair, _ in _text_examples(X))
+        rows = [[answer.probabilities[str(label)] for label in self.classes_] for answer in answers]
+        return np.array(rows, np.float64).reshape(len(rows), len(self.classes_))
+
+    def predict(self, X: Any) -> Any:
+        """(len(X),) labels; with several labels a text (len(X), classes) zeros and ones."""
+        probabilities = self.predict_proba(X)
+        if self.multi_label_:
+            return (probabilities >= 0.5).astype(np.int64)
+        return self.classes_[probabilities.argmax(axis=1)]
+
+
+class TextRegressor(RegressorMixin, _FineTuned):  # type: ignore[misc]
+    """Texts or pairs -> numbers. X: texts, or (text, pair) tuples; y: numbers."""
+
+    _task = "regress"
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fine-tune on texts X and numbers y."""
+        scores = np.asarray(y, np.float64)
+        texts = _text_examples(X, len(scores))
+        return self._learn(
+            [
+                TextExample(text, pair, score=float(score), place=place)
+                for (text, pair, place), score in zip(texts, scores, strict=True)
+            ]
+        )
+
+    def predict(self, X: Any) -> NDArray[np.float64]:
+        """(len(X),) numbers."""
+        return np.array(self._answers(TextExample(text, pair) for text, pair, _ in _text_examples(X)), np.float64)
+
+
+class TokenTagger(_FineTuned):
+    """Texts -> a tag for each word. X: lists of words (or texts, for `predict`); y: lists of tags."""
+
+    _task = "tag"
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fine-tune on lists of words X and lists of tags y."""
+        rows = list(zip(_as_list(X, "X"), _as_list(y, "y"), strict=True))
+        return self._learn(read_tagged(rows, LabelledConfig()).examples)
+
+    def predict(self, X: Any) -> list[list[str]]:
+        """The tags of each text's words."""
+        return [list(tagging.tags) for tagging in self.predict_spans(X)]
+
+    def predict_spans(self, X: Any) -> list[Any]:
+        """A `Tagging` for each text: tags, and the entities with their characters."""
+        return self._answers(_words(each) for each in _as_list(X, "X"))
+
+    def score(self, X: Any, y: Any) -> float:
+        """Entity F1 (strict BIO), or for plain tags the accuracy."""
+        examples = read_tagged(list(zip(_as_list(X, "X"), _as_list(y, "y"), strict=True)), LabelledConfig()).examples
+        task = self.predictor_.task
+        return task.score(examples, self._answers(examples))[task.headline]
+
+
+class QuestionAnswerer(_FineTuned):
+    """Questions to contexts -> answers. X: (question, context) tuples; y: answers, or lists of them; "" for none."""
+
+    _task = "answer"
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fine-tune on (question, context) tuples X and answers y, each of which stands in its context."""
+        return self._learn(_questions(X, _as_list(y, "y")))
+
+    def predict(self, X: Any) -> list[str]:
+        """The answer to each question; "" where the context has none."""
+        return [span.text for span in self.predict_spans(X)]
+
+    def predict_spans(self, X: Any) -> list[Any]:
+        """An `AnswerSpan` for each question: the text, its characters, its score."""
+        return self._answers(_questions(X, None))
+
+    def score(self, X: Any, y: Any) -> float:
+        """Mean F1 of the answers' words, as SQuAD counts it, from 0 to 1."""
+        examples = _questions(X, _as_list(y, "y"))
+        return self.predictor_.task.score(examples, self._answers(examples))["f1"] / 100
+
+
+class MultipleChoice(_FineTuned):
+    """Texts with possible continuations -> which one fits. X: (text, choices) tuples; y: their numbers, from 0."""
+
+    _task = "choose"
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fine-tune on (text, choices) tuples X and the right choices' numbers y."""
+        pairs = zip(_as_list(X, "X"), _as_list(y, "y"), strict=True)
+        return self._learn(
+            [
+                ChoiceExample(text, tuple(choices), int(label), place=f"X[{index}]")
+                for index, ((text, choices), label) in enumerate(pairs)
+            ]
+        )
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """(len(X),) the number of the choice that fits best."""
+        examples = [ChoiceExample(text, tuple(choices)) for text, choices in _as_list(X, "X")]
+        return np.array([choice.index for choice in self._answers(examples)], np.int64)
+
+    def score(self, X: Any, y: Any) -> float:
+        """The share of choices that are right."""
+        return float(np.mean(self.predict(X) == np.asarray(y)))
+
+
+def _as_list(values: Any, name: str) -> list[Any]:
+    if isinstance(values, str) or not hasattr(values, "__iter__"):
+        raise InputError(f"{name} is a list or array with an entry for each text, not {type(values).__name__}")
+    return list(values)
+
+
+def _text_examples(X: Any, count: int | None = None) -> list[tuple[str, str | None, str]]:
+    """(text, pair or None, place) of each entry of X: texts, tuples of two, or rows of one or two columns."""
+    rows = X.itertuples(index=False, name=None) if hasattr(X, "itertuples") else _as_list(X, "X")
+    texts: list[tuple[str, str | None, str]] = []
+    for index, row in enumerate(rows):
+        parts: Sequence[Any] = [row] if isinstance(row, str) else list(row) if hasattr(row, "__iter__") else [row]
+        if not 1 <= len(parts) <= 2 or not all(isinstance(part, str) for part in parts):
+            raise InputError(f"X[{index}] is {row!r:.60}: a text, or a pair of texts, is needed")
+        texts.append((parts[0], parts[1] if len(parts) == 2 else None, f"X[{index}]"))
+    if count is not None and len(texts) != count:
+        raise InputError(f"X has {len(texts)} entries and y has {count}: there must be as many of both")
+    return texts
+
+
+def _words(each: Any) -> Any:
+    if isinstance(each, str):
+        return tagged_text(each)
+    return read_tagged([(list(each), ["O"] * len(each))], LabelledConfig()).examples[0]
+
+
+def _questions(X: Any, y: list[Any] | None) -> list[QuestionExample]:
+    """Questions with their answers, which are looked up in their contexts."""
+    pairs = _as_list(X, "X")
+    examples = []
+    for index, (question, context) in enumerate(pairs):
+        answers: tuple[GoldAnswer, ...] | None = None
+        if y is not None:
+            texts = [y[index]] if isinstance(y[index], str) else list(y[index])
+            answers = tuple(_found(text, context, index) for text in texts if text)
+        examples.append(QuestionExample(question, context, answers, id=str(index), place=f"X[{index}]"))
+    return examples
+
+
+def _found(answer: str, context: str, index: int) -> GoldAnswer:
+    start = context.find(answer)
+    if start < 0:
+        raise InputError(f'y[{index}]: the answer "{answer:.60}" does not stand in its context')
+    return GoldAnswer(answer, start)

@@ -1,0 +1,56 @@
+"""What a user types or has in files -> examples of a model's task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bertsmith.config import LabelledConfig
+from bertsmith.data.labelled.examples import ChoiceExample, QuestionExample, TextExample
+from bertsmith.data.labelled.words import tagged_text
+from bertsmith.errors import ConfigError, CorpusError
+from bertsmith.tasks.finetuning import FinetuneTask
+
+
+def examples_of_texts(
+    task: FinetuneTask[Any, Any],
+    texts: Sequence[str],
+    *,
+    pair: str | None = None,
+    question: str | None = None,
+    choices: Sequence[str] | None = None,
+) -> list[Any]:
+    """Examples of bare texts.
+
+    Raises:
+        ConfigError: something that the task needs is missing, or was given and has no use.
+    """
+    needs = {"answer": "question", "choose": "choices"}.get(task.name)
+    given = {"pair": pair, "question": question, "choices": choices}
+    allowed = {"classify": "pair", "regress": "pair"}.get(task.name, needs)
+    for name, value in given.items():
+        if value is not None and name != allowed:
+            raise ConfigError(f"--{name} has no use here: the model was fine-tuned for {task.name}")
+    if needs and given[needs] is None:
+        raise ConfigError(f"the model was fine-tuned for {task.name}: give --{needs} too")
+    if task.name == "answer":
+        return [QuestionExample(question or "", text) for text in texts]
+    if task.name == "choose":
+        if len(choices or ()) < 2:
+            raise ConfigError("--choices needs at least two")
+        return [ChoiceExample(text, tuple(choices or ())) for text in texts]
+    if task.name == "tag":
+        return [tagged_text(text) for text in texts]
+    return [TextExample(text, pair) for text in texts]
+
+
+def examples_of_files(task: FinetuneTask[Any, Any], files: Sequence[str], reading: LabelledConfig) -> list[Any]:
+    """Examples of files, labelled or not.
+
+    Raises:
+        CorpusError: broken or empty files.
+    """
+    examples = task.read(files, reading, labelled=False).examples
+    if not examples:
+        raise CorpusError(f"{', '.join(files)}: no examples")
+    return examples

@@ -1,0 +1,266 @@
+"""One fine-tuning run: a model, its examples, a seed; with a folder it can be stopped and goes on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from bertsmith.config import FinetuneConfig, HeadConfig, Precision
+from bertsmith.data.example_feed import ExampleFeed
+from bertsmith.data.windows import Encoded, WindowBatch
+from bertsmith.errors import CheckpointError, ConfigError
+from bertsmith.files import atomic_path
+from bertsmith.model.bert import Bert
+from bertsmith.model.folder import read_for_task
+from bertsmith.model.formats import load_hf_tensors, to_hf_tensors
+from bertsmith.progress import Reporter
+from bertsmith.tasks.finetuning import FinetuneTask
+from bertsmith.training.budget import Budget
+from bertsmith.training.checkpoints import Checkpoint, load_last_good, save_checkpoint
+from bertsmith.training.journal import Journal, Record
+from bertsmith.training.loop import Loop
+from bertsmith.training.recipe import Hooks, Recipe
+from bertsmith.training.run_folder import RunFolder
+
+DEFAULT_EPOCHS = 3.0
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Labelled examples and their windows, which all runs on them share.
+
+    Attributes:
+        examples: of the task's type.
+        encoded: their windows, in the same order.
+    """
+
+    examples: Sequence[Any]
+    encoded: Sequence[Encoded]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what a model is taught."""
+        digest = hashlib.sha256()
+        for each in self.encoded:
+            for window in each.windows:
+                digest.update(window.input_ids.tobytes())
+            digest.update(each.labels.tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run came to.
+
+    Attributes:
+        model: with the chosen weights, in evaluation mode.
+        head: as its folder keeps it.
+        metrics: of the chosen weights on the development examples; empty without any.
+        answers: to the development examples.
+        records: of every step and evaluation.
+        precision: of the products.
+        steps, tokens, seconds: what it took.
+    """
+
+    model: Bert
+    head: HeadConfig
+    metrics: dict[str, float]
+    answers: list[Any]
+    records: list[Record]
+    precision: str
+    steps: int
+    tokens: int
+    seconds: float
+
+
+class FinetuningRun:
+    """A run from its start or its last checkpoint to its end.
+
+    Args:
+        task: what is learned.
+        source: the model folder to begin with.
+        train, dev: examples; without `dev` nothing is evaluated and the last weights are kept.
+        config: the recipe.
+        precision: of the products, measured already.
+        folder: for checkpoints; None keeps everything in memory.
+        reporter: told of progress.
+    """
+
+    def __init__(
+        self,
+        task: FinetuneTask[Any, Any],
+        source: Path,
+        *,
+        train: Examples,
+        dev: Examples | None,
+        config: FinetuneConfig,
+        precision: Precision,
+        folder: RunFolder | None,
+        reporter: Reporter,
+    ) -> None:
+        self.task, self.train, self.dev, self.config = task, train, dev, config
+        self.folder, self.reporter, self.precision = folder, reporter, precision
+        generator = torch.Generator().manual_seed(config.seed)
+        self.model, self.drawn = read_for_task(source, task.head, generator=generator)
+        prepare_model(self.model, config)
+        self.journal = Journal(folder.journal if folder else None)
+        self._best: dict[str, Tensor] = {}
+        self._answers: list[Any] = []
+
+    def run(self) -> Trained:
+        """Train, or go on; then take the chosen weights and answer the development examples with them.
+
+        Raises:
+            CheckpointError: the checkpoints are of other examples, or all damaged.
+            StoppedError: the user stopped the run; it was saved.
+        """
+        data = self.train.fingerprint
+        checkpoint = load_last_good(self.folder.checkpoints, warn=self.reporter.warn) if self.folder else None
+        if checkpoint:  # measured once a run: going on in another format would not be the same run
+            self.precision = checkpoint.state["run"]["precision"]
+        loop = self._loop()
+        if checkpoint:
+            self._restore(loop, checkpoint, data)
+        else:
+            loop.progress.run = {"precision": self.precision, "data": data}
+            self.journal.rewind(0)
+        loop.run()
+        progress = loop.progress
+        if self._keeps_best:
+            load_hf_tensors(self.model, self._read_best())
+        self.model.eval()
+        head = self.task.settle(self.model)
+        metrics: dict[str, float] = {}
+        if self.dev:
+            head, metrics = self._final(head)
+        return Trained(
+            self.model,
+            head,
+            metrics,
+            self._answers,
+            self.journal.read(),
+            progress.run["precision"],
+            progress.step,
+            progress.tokens,
+            progress.seconds,
+        )
+
+    @property
+    def _keeps_best(self) -> bool:
+        return self.dev is not None and self.config.keep == "best"
+
+    def _loop(self) -> Loop[Bert, WindowBatch]:
+        config = self.config
+        budget = budget_of(config)
+        evaluations = max(1, round(budget.amount)) if budget.unit == "epochs" else 3
+        recipe = Recipe.of(
+            config,
+            budget,
+            self.precision,
+            evaluations=evaluations,
+            layer_decay=config.layer_decay,
+            patience=config.early_stopping,
+        )
+        hooks = Hooks(
+            evaluate=self._evaluate,
+            weights=lambda: to_hf_tensors(self.model),
+            save=self._save if self.folder else None,
+            headline=self.task.headline if self.dev else None,
+            keep_best=self._keep_best if self._keeps_best else None,
+        )
+        return Loop(
+            self.task,
+            model=self.model,
+            feed=ExampleFeed(self.train.encoded, batch_size=config.batch_size, seed=config.seed),
+            recipe=recipe,
+            hooks=hooks,
+            journal=self.journal,
+            reporter=self.reporter,
+        )
+
+    def _restore(self, loop: Loop[Bert, WindowBatch], checkpoint: Checkpoint, data: str) -> None:
+        if checkpoint.state["run"]["data"] != data:
+            assert self.folder
+            raise CheckpointError(
+                f"{self.folder.out}: its checkpoints were trained on other examples than those given now. "
+                "Give the files that the run was begun with, or choose another --out."
+            )
+        load_hf_tensors(self.model, checkpoint.model)
+        loop.resume(checkpoint)
+        self.reporter.say(f"going on after step {checkpoint.step:,}")
+
+    def _evaluate(self, share: float) -> dict[str, float]:
+        if self.dev is None:
+            return {}
+        metrics = self._measured()
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        self.reporter.say(f"{min(share, 1):4.0%}  development examples: {figures}")
+        return metrics
+
+    def _measured(self) -> dict[str, float]:
+        assert self.dev
+        with self.reporter.track("evaluating", total=len(self.dev.examples), unit="examples") as track:
+            self._answers = self.task.answer_encoded(self.model, self.dev.examples, self.dev.encoded, track.update)
+        return self.task.score(self.dev.examples, self._answers)
+
+    def _final(self, head: HeadConfig) -> tuple[HeadConfig, dict[str, float]]:
+        """The figures of the model as it is kept, in float32 as it will answer."""
+        assert self.dev
+        self.task.head = head
+        metrics = self._measured()
+        tuned = self.task.tuned(self.dev.examples, self._answers)
+        if tuned != head:
+            self.task.head = tuned
+            metrics = self._measured()
+        return tuned, metrics
+
+    def _keep_best(self) -> None:
+        tensors = {name: tensor.clone() for name, tensor in to_hf_tensors(self.model).items()}
+        if self.folder:
+            with atomic_path(self.folder.training / "best.safetensors") as beside:
+                save_file(tensors, beside, {"format": "pt"})
+        else:
+            self._best = tensors
+
+    def _read_best(self) -> dict[str, Tensor]:
+        return load_file(self.folder.training / "best.safetensors") if self.folder else self._best
+
+    def _save(self, checkpoint: Checkpoint) -> None:
+        assert self.folder
+        save_checkpoint(self.folder.checkpoints, checkpoint, keep=self.config.keep_checkpoints)
+
+
+def budget_of(config: FinetuneConfig) -> Budget:
+    """The budget of a fine-tuning run: as given, or three passes."""
+    if config.steps:
+        return Budget(config.steps, "steps")
+    if config.minutes:
+        return Budget(config.minutes, "minutes")
+    return Budget(config.epochs or DEFAULT_EPOCHS, "epochs")
+
+
+def prepare_model(model: Bert, config: FinetuneConfig) -> None:
+    """Set dropout, and freeze what is not to be trained.
+
+    Raises:
+        ConfigError: more layers than the model has.
+    """
+    layers = model.config.num_hidden_layers
+    for name in ("freeze_layers", "feature_layers"):
+        if getattr(config, name) > layers:
+            raise ConfigError(f"--{name.replace('_', '-')} {getattr(config, name)}: the model has {layers} layers")
+    if config.dropout is not None:
+        model.set_dropout(config.dropout)
+    if config.feature_layers:
+        model.freeze_encoder()
+    elif config.freeze_layers:
+        encoder = model.encoder
+        for frozen in (encoder.embeddings, *list(encoder.layers)[: config.freeze_layers]):
+            frozen.requires_grad_(False)

@@ -1,0 +1,149 @@
+"""finetune, evaluate and predict as a user types them."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from bertsmith.cli.main import main
+
+QUICK = ["--steps", "2", "--batch-size", "4", "--precision", "float32"]
+ROWS = "text,label\nthe pains,bad\na nurse,good\nthe doctor,good\npains pains,bad\nthe ward,good\npain,bad\n"
+
+
+@pytest.fixture(autouse=True)
+def _wide_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, tiny_bert) -> Path:
+    """Data and one finished model of each kind that the tests ask."""
+    folder = tmp_path_factory.mktemp("finetune-cli")
+    (folder / "train.csv").write_text(ROWS)
+    (folder / "words.conll").write_text("the O\npains B-P\n\na O\nnurse O\n\nward B-P\n\n")
+    question = {"id": "1", "question": "who?", "answers": [{"text": "nurse", "answer_start": 2}]}
+    squad = {"data": [{"paragraphs": [{"context": "a nurse in the ward", "qas": [question]}]}]}
+    (folder / "squad.json").write_text(json.dumps(squad))
+    choices = [{"text": "the nurse", "choices": ["pains", "was given"], "label": 1}] * 3
+    (folder / "choices.jsonl").write_text("".join(json.dumps(row) + "\n" for row in choices))
+    for task, data in (
+        ("sentiment", "train.csv"),
+        ("tag", "words.conll"),
+        ("answer", "squad.json"),
+        ("choose", "choices.jsonl"),
+    ):
+        train = str(folder / data)
+        words = ["finetune", task, "--model", tiny_bert, "--train", train, "--dev", train, "--out", folder / task]
+        assert main([*map(str, words), *QUICK]) == 0
+    return folder
+
+
+def run_json(capsys, *argv: object):
+    assert main([*map(str, argv), "--json"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    return json.loads(out)
+
+
+def complaint(capsys, *argv: object) -> str:
+    assert main([str(word) for word in argv]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+def test_finetune_tells_figures_and_what_to_try_next(folder, tiny_bert, tmp_path, capsys):
+    words = ["finetune", "classify", "--model", tiny_bert, "--train", folder / "train.csv", "--out", tmp_path / "task"]
+    said = run_json(capsys, *words, *QUICK)
+    assert set(said["metrics"]) == {"accuracy", "f1_macro", "f1_weighted", "mcc"}
+    assert main([*map(str, words), *QUICK]) == 0  # finished already; the figures again
+    out = capsys.readouterr().out
+    assert "accuracy" in out
+    assert f"bertsmith predict {tmp_path / 'task'}" in out
+
+
+def test_several_training_files_are_one_set(folder, tiny_bert, tmp_path, capsys):
+    (tmp_path / "more.csv").write_text(ROWS)
+    words = ["finetune", "classify", "--model", tiny_bert, "--out", tmp_path / "task", "--dev", folder / "train.csv"]
+    assert main([*map(str, words), "--train", str(folder / "train.csv"), str(tmp_path / "more.csv"), *QUICK]) == 0
+    assert "12 training examples" in capsys.readouterr().err
+
+
+def test_predict_answers_words_stdin_and_files_alike(folder, capsys, monkeypatch):
+    model = folder / "sentiment"
+    by_words = run_json(capsys, "predict", model, "the pains", "a nurse")["predictions"]
+    assert [set(each["probabilities"]) for each in by_words] == [{"bad", "good"}] * 2
+    monkeypatch.setattr("sys.stdin", io.StringIO("the pains\n\na nurse\n"))
+    assert run_json(capsys, "predict", model, "-")["predictions"] == by_words
+    by_file = run_json(capsys, "predict", model, "--file", folder / "train.csv")["predictions"]
+    assert len(by_file) == 6
+    assert by_file[0]["probabilities"]["bad"] == pytest.approx(by_words[0]["probabilities"]["bad"], abs=1e-6)
+    assert main(["predict", str(model), "the pains"]) == 0
+    assert "the pains" in capsys.readouterr().out
+
+
+def test_predict_gives_entities_answers_and_choices(folder, capsys):
+    (tags,) = run_json(capsys, "predict", folder / "tag", "the pains.")["predictions"]
+    assert len(tags["tags"]) == 3
+    assert "right" not in tags
+    (found,) = run_json(capsys, "predict", folder / "answer", "a nurse", "--question", "who?")["predictions"]
+    assert found["text"] == "a nurse"[found["start"] : found["end"]]
+    words = ["predict", folder / "choose", "the nurse", "--choices", "pains", "was given"]
+    (choice,) = run_json(capsys, *words)["predictions"]
+    assert sum(choice["probabilities"]) == pytest.approx(1)
+    for words in (
+        ["tag", "the pains."],
+        ["answer", "a nurse", "--question", "who?"],
+        ["choose", "the nurse", "--choices", "a", "b"],
+    ):
+        assert main(["predict", str(folder / words[0]), *words[1:]]) == 0
+        assert capsys.readouterr().out.strip()
+
+
+def test_evaluate_measures_what_finetune_measured(folder, capsys, tmp_path):
+    stored = json.loads((folder / "sentiment" / "training" / "result.json").read_text())["metrics"]
+    said = run_json(capsys, "evaluate", folder / "sentiment", folder / "train.csv", "--out", tmp_path / "answers.jsonl")
+    assert said["metrics"] == pytest.approx(stored)
+    assert said["examples"] == 6
+    answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    assert [len(answer["probabilities"]) for answer in answers] == [2] * 6
+    assert main(["evaluate", str(folder / "tag"), str(folder / "words.conll")]) == 0
+    assert "f1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["predict", "sentiment"], "give texts to predict, - for stdin, or --file"),
+        (["predict", "sentiment", "a", "--file", "train.csv"], "one of them"),
+        (["predict", "sentiment", "a", "--question", "who?"], "--question has no use here"),
+        (["predict", "answer", "a"], "fine-tuned for answer: give --question too"),
+        (["predict", "choose", "a", "--choices", "one"], "--choices needs at least two"),
+        (["predict", "nowhere", "a"], "no such folder"),
+        (["predict", "sentiment", "--file", "nowhere.csv"], "there is no such file"),
+        (["evaluate", "sentiment", "words.conll"], "words.conll"),
+    ],
+)
+def test_what_users_get_wrong_is_explained(folder, words, message, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert message in complaint(capsys, *words)
+
+
+def test_a_model_that_was_not_finetuned_says_what_to_do(tiny_bert, capsys):
+    said = complaint(capsys, "predict", tiny_bert, "a text")
+    assert "was not fine-tuned" in said
+    assert "bertsmith finetune classify --model" in said
+
+
+def test_mistakes_in_finetune_leave_nothing_behind(folder, tiny_bert, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    start = ["finetune", "classify", "--model", tiny_bert, "--out", "task"]
+    assert "nowhere.csv" in complaint(capsys, *start, "--train", "nowhere.csv")
+    assert "colour" in complaint(capsys, *start, "--train", folder / "train.csv", "--label-column", "colour")
+    assert "--epochs" in complaint(capsys, *start, "--train", folder / "train.csv", "--epoch", "3")
+    said = complaint(capsys, *start, "--train", folder / "train.csv", "--steps", "2", "--epochs", "1")
+    assert "both a budget" in said
+    assert not (tmp_path / "task" / "config.json").exists()

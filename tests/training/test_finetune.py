@@ -1,0 +1,291 @@
+"""Fine-tuning end to end on a tiny model: it learns, goes on bit for bit, keeps the best, and says what is wrong."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from transformers import pipeline
+
+from bertsmith.config import FinetuneConfig, LabelledConfig
+from bertsmith.errors import CheckpointError, ConfigError, CorpusError, ModelFolderError, StoppedError
+from bertsmith.inference.predictor import load
+from bertsmith.progress import Silent
+from bertsmith.tasks.classification import ClassificationTask
+from bertsmith.training import loop
+from bertsmith.training.finetune import FinetuneResult, finetune, hold_out
+from bertsmith.training.journal import Journal
+from bertsmith.training.optimizer import build_optimizer, set_learning_rate
+from bertsmith.training.summary import read_summary
+
+QUICK: dict[str, Any] = {
+    "epochs": 8,
+    "batch_size": 8,
+    "learning_rate": 1e-2,
+    "dropout": 0.02,
+    "precision": "float32",
+    "checkpoint_every_steps": 3,
+}
+
+
+class Listener(Silent):
+    """Remembers what was said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+    def warn(self, message: str) -> None:
+        self.said.append("warning: " + message)
+
+
+def write_examples(path: Path, count: int, seed: int) -> Path:
+    """Texts about pain or about nurses, among words that tell nothing."""
+    rng = np.random.default_rng(seed)
+    lines = ["text,label"]
+    for _ in range(count):
+        label = rng.choice(["pain", "nurse"])
+        words = [*rng.choice(["the", "ward", "was", "given", "patient"], 4), label + "s"]
+        rng.shuffle(words)
+        lines.append(f"{' '.join(words)},{label}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("examples")
+    write_examples(folder / "train.csv", 60, seed=0)
+    write_examples(folder / "dev.csv", 30, seed=1)
+    return folder
+
+
+def run(tiny_bert: Path, data: Path, out: Path, reporter: Any = None, **options: Any) -> FinetuneResult:
+    return finetune(
+        "classify",
+        [str(data / "train.csv")],
+        out,
+        model=tiny_bert,
+        dev=[str(data / "dev.csv")],
+        config=FinetuneConfig(**{**QUICK, **options}),
+        reading=LabelledConfig(),
+        reporter=reporter or Silent(),
+    )
+
+
+def weights(out: Path) -> dict[str, bytes]:
+    return {name: tensor.tobytes() for name, tensor in load_file(out / "model.safetensors").items()}
+
+
+@pytest.fixture(scope="module")
+def straight(tiny_bert: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("straight") / "run"
+    run(tiny_bert, data, out)
+    return out
+
+
+def test_it_learns_and_transformers_gives_the_same_answers(straight: Path) -> None:
+    summary = read_summary(straight / "training" / "result.json")
+    assert summary.metrics["accuracy"] > 0.9
+    texts = ["pains in the ward", "the nurses was given"]
+    ours = load(straight).classify(texts)
+    assert [answer.label for answer in ours] == ["pain", "nurse"]
+    theirs = pipeline("text-classification", model=str(straight), device="cpu")(texts)
+    assert [each["label"] for each in theirs] == [answer.label for answer in ours]
+    assert [each["score"] for each in theirs] == pytest.approx(
+        [answer.probabilities[answer.label] for answer in ours], abs=1e-5
+    )
+
+
+def test_the_folder_has_what_was_promised(straight: Path) -> None:
+    assert (straight / "README.md").exists()
+    assert (straight / "training" / "report.html").exists()
+    assert not list((straight / "training").glob("checkpoints/*"))  # only an unfinished run needs them
+    records = Journal(straight / "training" / "metrics.jsonl").read()
+    assert [record["kind"] for record in records].count("evaluation") == 8
+    config = json.loads((straight / "config.json").read_text())
+    assert config["id2label"] == {"0": "nurse", "1": "pain"}
+    assert config["architectures"] == ["BertForSequenceClassification"]
+
+
+@pytest.mark.parametrize("step", [1, 6, 32])
+def test_a_stopped_run_goes_on_bit_for_bit(
+    tiny_bert: Path, data: Path, straight: Path, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = loop.Loop._train
+
+    def train(self: Any, *arguments: Any) -> None:
+        trained(self, *arguments)
+        if self.progress.step == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Loop, "_train", train)
+        with pytest.raises(StoppedError, match=f"saved at step {step}"):
+            run(tiny_bert, data, tmp_path / "run")
+    result = run(tiny_bert, data, tmp_path / "run")
+    assert weights(tmp_path / "run") == weights(straight)
+    assert result.metrics == read_summary(straight / "training" / "result.json").metrics
+
+
+def test_a_finished_run_is_not_done_again(tiny_bert: Path, data: Path, straight: Path) -> None:
+    listener, before = Listener(), (straight / "model.safetensors").stat().st_mtime_ns
+    result = run(tiny_bert, data, straight, listener)
+    assert any("finished already" in line for line in listener.said)
+    assert (straight / "model.safetensors").stat().st_mtime_ns == before
+    assert result.summary.findings.confusion is not None
+    with pytest.raises(ConfigError, match=r"learning_rate was 0\.01, now 0\.001"):
+        run(tiny_bert, data, straight, learning_rate=1e-3)
+
+
+def test_other_examples_under_a_run_are_noticed(
+    tiny_bert: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_examples(tmp_path / "train.csv", 60, seed=0)
+    write_examples(tmp_path / "dev.csv", 30, seed=1)
+    trained = loop.Loop._train
+
+    def train(self: Any, *arguments: Any) -> None:
+        trained(self, *arguments)
+        if self.progress.step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Loop, "_train", train)
+        with pytest.raises(StoppedError):
+            run(tiny_bert, tmp_path, tmp_path / "run")
+    write_examples(tmp_path / "train.csv", 60, seed=5)
+    with pytest.raises(CheckpointError, match="trained on other examples"):
+        run(tiny_bert, tmp_path, tmp_path / "run")
+
+
+def test_the_best_evaluation_is_kept_or_the_last(
+    tiny_bert: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights of the second evaluation, kept as the best of one run, are the last of a run that ends there."""
+
+    def scripted(*accuracies: float) -> None:
+        given = iter(accuracies)
+        monkeypatch.setattr(ClassificationTask, "score", lambda *_: {"accuracy": next(given)})
+
+    scripted(0.3, 0.9, 0.5, 0.9, 0.1)
+    best = run(tiny_bert, data, tmp_path / "best", epochs=4)
+    assert best.metrics == {"accuracy": 0.1}  # measured anew, on the kept weights
+    scripted(0.3, 0.2, 0.1)
+    run(tiny_bert, data, tmp_path / "last", epochs=4, early_stopping=1, keep="last")
+    assert weights(tmp_path / "best") == weights(tmp_path / "last")
+
+
+def test_early_stopping_ends_a_run_that_gets_no_better(tiny_bert: Path, data: Path, tmp_path: Path) -> None:
+    result = run(tiny_bert, data, tmp_path / "run", learning_rate=1e-9, epochs=20, early_stopping=2)
+    assert result.summary.steps == 3 * 8  # the first evaluation is the best, two more are not better
+
+
+def test_several_seeds_are_told_as_mean_and_deviation(tiny_bert: Path, data: Path, tmp_path: Path) -> None:
+    result = run(tiny_bert, data, tmp_path / "run", seeds=3, epochs=1)
+    summary = result.summary
+    assert list(summary.seeds) == [0, 1, 2]
+    scores = [metrics["accuracy"] for metrics in summary.seeds.values()]
+    mean, deviation = summary.spread("accuracy")
+    assert mean == pytest.approx(np.mean(scores))
+    assert deviation == pytest.approx(np.std(scores, ddof=1))
+    assert summary.metrics["accuracy"] == max(scores)
+    best = scores.index(max(scores))
+    assert weights(tmp_path / "run") == weights(tmp_path / "run" / "training" / "seeds" / str(best))
+    assert load(tmp_path / "run").classify(["pains"])[0].label in ("pain", "nurse")
+
+
+def test_a_search_tries_and_keeps_the_best_and_goes_on(tiny_bert: Path, data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    result = run(tiny_bert, data, tmp_path / "run", search=3)
+    trials = result.summary.trials
+    assert len(trials) == 3
+    assert trials[0] == {"learning_rate": 1e-2, "batch_size": 8, "epochs": 8, "accuracy": trials[0]["accuracy"]}
+    assert result.metrics["accuracy"] == max(trial["accuracy"] for trial in trials)
+    tried = sorted(path.name for path in (tmp_path / "run" / "training" / "search").iterdir())
+    assert tried == ["trial-000", "trial-001", "trial-002"]
+    again = run(tiny_bert, data, tmp_path / "again", search=3)
+    assert again.summary.trials == trials  # the same search tries the same
+    (tmp_path / "again" / "training" / "result.json").unlink()
+    listener = Listener()
+    assert run(tiny_bert, data, tmp_path / "again", listener, search=3).summary.trials == trials
+    assert not any("development examples: accuracy" in line for line in listener.said)  # nothing was trained again
+
+
+def test_feature_mode_trains_the_head_alone(tiny_bert: Path, data: Path, tmp_path: Path) -> None:
+    run(tiny_bert, data, tmp_path / "run", feature_layers=2)
+    trained, source = load_file(tmp_path / "run" / "model.safetensors"), load_file(tiny_bert / "model.safetensors")
+    shared = [name for name in trained if name.startswith(("bert.embeddings", "bert.encoder"))]
+    assert shared
+    assert all(np.array_equal(trained[name], source[name]) for name in shared)
+    assert trained["classifier.weight"].shape == (2, 2 * 16)
+    assert load(tmp_path / "run").classify(["pains"])[0].label in ("pain", "nurse")
+
+
+def test_frozen_layers_stay_as_they_were(tiny_bert: Path, data: Path, tmp_path: Path) -> None:
+    run(tiny_bert, data, tmp_path / "run", freeze_layers=1, epochs=1)
+    trained, source = load_file(tmp_path / "run" / "model.safetensors"), load_file(tiny_bert / "model.safetensors")
+    query = "bert.encoder.layer.{}.attention.self.query.weight"
+    assert np.array_equal(trained[query.format(0)], source[query.format(0)])
+    assert not np.array_equal(trained[query.format(1)], source[query.format(1)])
+    word = "bert.embeddings.word_embeddings.weight"
+    assert np.array_equal(trained[word], source[word])
+    with pytest.raises(ConfigError, match="--freeze-layers 3: the model has 2 layers"):
+        run(tiny_bert, data, tmp_path / "other", freeze_layers=3)
+
+
+def test_each_layer_learns_at_a_share_of_the_one_above(tiny_bert: Path) -> None:
+    bert = load(tiny_bert).bert
+    optimizer = build_optimizer(bert, weight_decay=0.01, layer_decay=0.5)
+    set_learning_rate(optimizer, 8.0)
+    names = {parameter: name for name, parameter in bert.named_parameters()}
+    rates = {names[parameter]: group["lr"] for group in optimizer.param_groups for parameter in group["params"]}
+    assert rates["pooler.dense.weight"] == 8
+    assert rates["encoder.layers.1.widen.weight"] == 4
+    assert rates["encoder.layers.0.widen.bias"] == 2
+    assert rates["encoder.embeddings.word.weight"] == 1
+    assert len(rates) == len(names)
+
+
+def test_without_dev_a_share_is_kept_back_always_the_same(tiny_bert: Path, data: Path, tmp_path: Path) -> None:
+    listener = Listener()
+    result = finetune(
+        "classify",
+        data / "train.csv",
+        tmp_path / "run",
+        model=tiny_bert,
+        config=FinetuneConfig(**{**QUICK, "epochs": 1}),
+        reporter=listener,
+    )
+    assert result.summary.counts["dev"] == 6
+    assert result.summary.counts["train"] == 54
+    assert any("no --dev given: 6 of the examples are kept" in line for line in listener.said)
+    train, dev = hold_out(list(range(50)), 0.1)
+    assert sorted(train + dev) == list(range(50))
+    assert (train, dev) == hold_out(list(range(50)), 0.1)
+    with pytest.raises(CorpusError, match="at least two are needed"):
+        hold_out([1], 0.1)
+
+
+def test_long_texts_are_counted_aloud(tiny_bert: Path, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("text,label\n" + "pains " * 80 + ",a\nnurse,b\n" + "ward " * 50 + ",b\n")
+    (tmp_path / "dev.csv").write_text("text,label\nnurse,a\n")
+    listener = Listener()
+    run(tiny_bert, tmp_path, tmp_path / "run", listener, epochs=1)
+    assert any("2 are longer than 32 tokens and are read in overlapping windows" in line for line in listener.said)
+
+
+def test_what_users_get_wrong_is_explained(tiny_bert: Path, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("text,label\nnurse,a\npains,b\n")
+    (tmp_path / "dev.csv").write_text("text,label\nnurse,a\npains,aa\n")
+    with pytest.raises(CorpusError, match=r'dev\.csv, line 3: label "aa" is not one of a, b'):
+        run(tiny_bert, tmp_path, tmp_path / "run")
+    assert not (tmp_path / "run" / "training" / "run.toml").exists()  # nothing is kept of a mistake
+    with pytest.raises(ModelFolderError, match="no such folder"):
+        run(tmp_path / "nothing", data, tmp_path / "run")
