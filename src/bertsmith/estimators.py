@@ -34,7 +34,7 @@ class _FineTuned(BaseEstimator):  # type: ignore[misc]
     Args:
         model: a run folder, or any Hugging Face BERT folder, to begin with.
         epochs, batch_size, learning_rate, layer_decay, freeze_layers, feature_layers, class_weights,
-            max_length_tokens, seed, precision: as the options of `bertsmith finetune`.
+            max_length_tokens, seed, precision: as the options of `bertsmith finetune`; None for what they default to.
         verbose: show progress on stderr.
     """
 
@@ -46,7 +46,7 @@ class _FineTuned(BaseEstimator):  # type: ignore[misc]
         *,
         epochs: float = 3.0,
         batch_size: int = 32,
-        learning_rate: float = 5e-5,
+        learning_rate: float | None = None,
         layer_decay: float = 1.0,
         freeze_layers: int = 0,
         feature_layers: int = 0,
@@ -72,7 +72,8 @@ class _FineTuned(BaseEstimator):  # type: ignore[misc]
     def _learn(self, examples: list[Any], reading: LabelledConfig = LabelledConfig()) -> Self:
         """Train on all examples; none is kept back, since scikit-learn's own splitting is what users expect here."""
         reporter: Reporter = Terminal() if self.verbose else Silent()
-        options = {name: value for name, value in self.get_params(deep=False).items() if name in _OPTIONS}
+        given = self.get_params(deep=False)
+        options = {name: given[name] for name in given if name in _OPTIONS and given[name] is not None}
         config = FinetuneConfig(**options, keep="last")
         course = read_course(
             self._task, Path(self.model), examples, (), config=config, reading=reading, reporter=reporter

@@ -113,3 +113,17 @@ def test_chained_urls_reach_into_archives(tmp_path):
     sources = list_sources([f"zip://in::file://{tmp_path}/all.zip"])
     texts = [document.text for document in read_corpus(sources, CorpusConfig(), skipped=[])]
     assert texts == ["first", "second", "third"]
+
+
+def test_a_caller_may_know_other_endings(tmp_path):
+    for name in ("a.json", "b.jsonl.gz", "c.txt"):
+        (tmp_path / name).write_text("{}")
+    formats = {".json": "json", ".jsonl": "jsonl"}
+    assert [source.format for source in list_sources([str(tmp_path)], formats)] == ["json", "jsonl"]
+    assert [source.format for source in list_sources([str(tmp_path / "a.json")], formats)] == ["json"]
+    with pytest.raises(CorpusError, match=r"a\.json: \.json is not read"):
+        list_sources([str(tmp_path / "a.json")])
+    (tmp_path / "a.json").unlink()
+    (tmp_path / "b.jsonl.gz").unlink()
+    with pytest.raises(CorpusError, match=r"Read are \.json, \.jsonl, each also with \.gz"):
+        list_sources([str(tmp_path)], formats)

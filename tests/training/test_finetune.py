@@ -269,6 +269,9 @@ def test_without_dev_a_share_is_kept_back_always_the_same(tiny_bert: Path, data:
     train, dev = hold_out(list(range(50)), 0.1)
     assert sorted(train + dev) == list(range(50))
     assert (train, dev) == hold_out(list(range(50)), 0.1)
+    train, dev = hold_out(list(range(50)), 0.2, lambda number: f"group {number % 5}")
+    assert {number % 5 for number in train}.isdisjoint(number % 5 for number in dev)
+    assert len(dev) == 10
     with pytest.raises(CorpusError, match="at least two are needed"):
         hold_out([1], 0.1)
 
@@ -289,3 +292,9 @@ def test_what_users_get_wrong_is_explained(tiny_bert: Path, data: Path, tmp_path
     assert not (tmp_path / "run" / "training" / "run.toml").exists()  # nothing is kept of a mistake
     with pytest.raises(ModelFolderError, match="no such folder"):
         run(tmp_path / "nothing", data, tmp_path / "run")
+
+
+def test_a_head_alone_learns_at_a_rate_of_its_own() -> None:
+    assert FinetuneConfig().learning_rate == 5e-5
+    assert FinetuneConfig(feature_layers=4).learning_rate == 1e-3
+    assert FinetuneConfig(feature_layers=4, learning_rate=2e-4).but(seed=1).learning_rate == 2e-4

@@ -1,5 +1,6 @@
 """SQuAD and CoNLL on made-up folders of their layouts, and what all suites have in common."""
 
+import io
 import json
 
 import pytest
@@ -8,7 +9,7 @@ from bertsmith.config import LabelledConfig
 from bertsmith.errors import ConfigError, CorpusError
 from bertsmith.training.suites import run_suite
 from bertsmith.training.suites.conll import find_sets
-from training.suite_folders import SENTENCES, TINY, Told, write_conll, write_conll_2003, write_squad
+from training.suite_folders import SENTENCES, TINY, Told, write_conll, write_conll_2003, write_pairs, write_squad
 
 
 def test_squad_1_writes_the_official_predictions(tiny_bert, tmp_path):
@@ -138,3 +139,23 @@ def test_what_cannot_be_asked_for(tiny_bert, tmp_path):
         run_suite("glue", tiny_bert, tmp_path, tmp_path)
     with pytest.raises(ConfigError, match="only --on-bad-input has a use"):
         run_suite("glue", tiny_bert, tmp_path, tmp_path / "out", reading=LabelledConfig(text_column="text"))
+
+
+def test_the_command_prints_the_table_and_takes_the_recipe(tiny_bert, tmp_path, capsys, monkeypatch):
+    from bertsmith.cli.main import main
+
+    monkeypatch.setenv("COLUMNS", "200")
+    folder = tmp_path / "glue"
+    write_pairs(folder / "RTE", "sentence1 | sentence2", ["entailment", "not_entailment"], name="label")
+    words = ["evaluate", str(tiny_bert), str(folder), "--suite", "glue", "--out", str(tmp_path / "out")]
+    recipe = ["--steps", "1", "--batch-size", "4", "--precision", "float32"]
+    assert main([*words, *recipe]) == 0
+    shown = capsys.readouterr()
+    lines = [" ".join(line.split()) for line in io.StringIO(shown.out)]
+    assert any(line.startswith("RTE accuracy 56.0 66.4 70.1 ") for line in lines)
+    assert any(line == "submission/RTE.tsv" for line in lines)
+    assert "task 1 of 1: RTE" in shown.err
+    assert main([*words, *recipe, "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["metrics"]) == {"rte_accuracy"}
+    assert main(["evaluate", str(tiny_bert), str(folder), "--epochs", "2"]) == 2
+    assert "--epochs: nothing is trained without --suite" in capsys.readouterr().err

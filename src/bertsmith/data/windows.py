@@ -148,14 +148,17 @@ def token_budget_batches(lengths: Sequence[int], budget: int) -> list[list[int]]
 
 
 def sliding_windows(tokens: int, room: int, overlap: int) -> list[range]:
-    """Windows that cover `tokens` tokens, each at most `room` long and `overlap` over the one before.
+    """As few windows as cover `tokens` tokens, each at most `room` long and at least `overlap` over the one before.
 
-    The last window ends at the text's end and is as long as the others. A text that fits is one window.
+    All are equally long and evenly spread, so that no token is read more often than the overlap asks for.
+    A text that fits is one window.
     """
     if tokens <= room:
         return [range(tokens)]
-    starts = [*range(0, tokens - room, room - overlap), tokens - room]
-    return [range(start, start + room) for start in starts]
+    count = -((overlap - tokens) // (room - overlap))  # rounded up, as the next line
+    length = -((overlap - tokens - count * overlap) // count)
+    starts = [index * (tokens - length) // (count - 1) for index in range(count)]
+    return [range(start, start + length) for start in starts]
 
 
 def owners(windows: Sequence[range]) -> list[range]:

@@ -137,6 +137,11 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
         """(labels,) weights under which every class counts alike; None where a task has no classes."""
         return None
 
+    @staticmethod
+    def group_of(example: Example) -> object:
+        """Examples of one group must not be learned and measured on at once; None for an example by itself."""
+        return None
+
     # How it is read and learned.
 
     @abstractmethod

@@ -133,6 +133,10 @@ class QuestionAnsweringTask(FinetuneTask[QuestionExample, AnswerSpan]):
             no_answer_threshold=None if all(example.answers for example in examples) else 0.0,
         )
 
+    @staticmethod
+    def group_of(example: QuestionExample) -> object:
+        return example.context
+
     # Examples -> windows.
 
     def encode(self, examples: Sequence[QuestionExample]) -> list[Encoded]:

@@ -15,6 +15,8 @@ from torch import Tensor
 from bertsmith.data.windows import Window, sliding_windows
 from bertsmith.text.wordpiece import WordPiece
 
+OVERLAP_TOKENS = 32  # about a sentence, so that what is said at an edge is read whole somewhere
+
 Int32s = NDArray[np.int32]
 
 
@@ -36,7 +38,7 @@ def sequence_windows(
         tokenizer: the model's; special tokens in a text are plain text.
         texts, pairs: of equal number; None for a text alone.
         window_tokens: longest window, special tokens included.
-        overlap_tokens: that neighbours share; None for a quarter of what slides.
+        overlap_tokens: that neighbours share; None for OVERLAP_TOKENS, and at most a quarter of what slides.
         every_place: read the hidden states of all tokens, not of [CLS] alone.
     """
     flat, lengths = tokenizer.encode_sentences([*texts, *(pair or "" for pair in pairs)])
@@ -74,7 +76,7 @@ class _Sliding:
         )
 
     def _parts(self, ids: Int32s, room: int) -> list[range]:
-        overlap = room // 4 if self.overlap_tokens is None else min(self.overlap_tokens, room - 1)
+        overlap = min(OVERLAP_TOKENS, room // 4) if self.overlap_tokens is None else min(self.overlap_tokens, room - 1)
         return sliding_windows(len(ids), room, overlap)
 
     def _window(self, first: Int32s, second: Int32s | None) -> Window:

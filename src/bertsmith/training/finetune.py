@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ def read_course(
     _tell(labelled, "training", reporter)
     head = kind.head_for(labelled.examples, reading, config)
     if dev is None:
-        learned, measured = hold_out(labelled.examples, config.dev_share)
+        learned, measured = hold_out(labelled.examples, config.dev_share, kind.group_of)
         reporter.say(f"no --dev given: {len(measured):,} of the examples are kept for evaluation")
     elif isinstance(dev, tuple) and not dev:
         learned, measured = labelled.examples, []
@@ -108,17 +108,28 @@ def read_course(
     )
 
 
-def hold_out(examples: Sequence[Any], share: float) -> tuple[list[Any], list[Any]]:
-    """Training and development examples: always the same of the same examples.
+def hold_out(
+    examples: Sequence[Any], share: float, group_of: Callable[[Any], object] = lambda example: None
+) -> tuple[list[Any], list[Any]]:
+    """Training and development examples: always the same of the same examples; groups stay together.
 
     Raises:
-        CorpusError: fewer than two examples.
+        CorpusError: fewer than two examples, or groups of them.
     """
-    if len(examples) < 2:
-        raise CorpusError(f"{len(examples)} training example(s): at least two are needed, one of them to evaluate on")
-    order = generator("development examples").permutation(len(examples))
-    count = min(max(1, round(share * len(examples))), len(examples) - 1)
-    chosen = set(order[:count].tolist())
+    groups: dict[object, list[int]] = {}
+    for index, example in enumerate(examples):
+        groups.setdefault((group_of(example) or ("alone", index)), []).append(index)
+    if len(groups) < 2:
+        raise CorpusError(
+            f"{len(examples)} training example(s), {len(groups)} that may be parted: at least two are needed, one of "
+            "them to evaluate on. Give more, or --dev."
+        )
+    members = list(groups.values())
+    chosen: set[int] = set()
+    for group in generator("development examples").permutation(len(members))[:-1]:
+        if chosen and len(chosen) + len(members[group]) / 2 > share * len(examples):
+            break
+        chosen.update(members[group])
     return (
         [example for index, example in enumerate(examples) if index not in chosen],
         [example for index, example in enumerate(examples) if index in chosen],

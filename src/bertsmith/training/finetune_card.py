@@ -65,7 +65,7 @@ def write_finetune_card(folder: Path, summary: Summary, records: Sequence[Record
         name=markdown(name),
         task=TASKS[summary.task],
         version=__version__,
-        source=markdown(summary.source),
+        source=markdown(Path(summary.source).name),
         train=summary.counts["train"],
         tokens=summary.counts["train_tokens"],
         labels=f"\nLabels: {', '.join(map(markdown, labels))}." if 0 < len(labels) <= _MOST_LABELS else "",

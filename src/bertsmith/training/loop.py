@@ -67,7 +67,9 @@ class Loop(Generic[Model, Batch]):
     ) -> None:
         self.task, self.model, self.feed, self.recipe, self.hooks = task, model, feed, recipe, hooks
         self.journal, self.reporter = journal, reporter
-        self.optimizer = build_optimizer(model, weight_decay=recipe.weight_decay, layer_decay=recipe.layer_decay)
+        self.optimizer = build_optimizer(
+            model, weight_decay=recipe.weight_decay, layer_decay=recipe.layer_decay, epsilon=recipe.epsilon
+        )
         self.progress = Progress(feed.start())
         self._saved_step, self._saved_at = 0, time.monotonic()
         self._pace, self._loss = 0.0, math.nan  # tokens a second of late; the last step's

