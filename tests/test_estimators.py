@@ -44,6 +44,8 @@ def test_a_classifier_learns_and_is_saved(options, tmp_path):
     probabilities = classifier.predict_proba(TEXTS[:3])
     assert probabilities.shape == (3, 2)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    with pytest.raises(bertsmith.BertsmithError, match="holds the model that this one was made of"):
+        classifier.save(options["model"])
     classifier.save(tmp_path / "saved")
     again = bertsmith.load(tmp_path / "saved").classify(TEXTS[:3])
     np.testing.assert_allclose([answer.probabilities["pain"] for answer in again], probabilities[:, 1], atol=1e-6)
@@ -89,8 +91,15 @@ def test_several_labels_a_text(options):
     said = classifier.predict(TEXTS)
     assert said.shape == (24, 3)
     np.testing.assert_array_equal(said, classifier.predict_proba(TEXTS) >= 0.5)
-    matrix = np.array([[1, 0] if "pain" in text else [0, 1] for text in TEXTS])
-    assert TextClassifier(**options).fit(TEXTS, matrix).predict(TEXTS).shape == (24, 2)
+    assert classifier.score(TEXTS, y) == np.mean(
+        (said == [[0, 1, 0] if len(row) == 1 else [1, 0, 1] for row in y]).all(1)
+    )
+    matrix = np.array([[1, 0, 0] if "pain" in text else [0, 1, 0] for text in TEXTS])
+    by_matrix = TextClassifier(**options).fit(TEXTS, matrix)  # the third label never holds
+    assert by_matrix.predict(TEXTS).shape == (24, 3)
+    assert by_matrix.score(TEXTS, matrix) == np.mean((by_matrix.predict(TEXTS) == matrix).all(1))
+    column = TextClassifier(**options).fit(TEXTS, np.array(LABELS)[:, None])
+    assert column.predict(TEXTS).shape == (24,)
 
 
 def test_a_regressor_gives_numbers_on_the_users_scale(options):

@@ -246,7 +246,9 @@ class FinetuneConfig(TrainingConfig):
     )
     warmup_share: Share = Field(0.1, description="Share of the budget in which the learning rate rises.")
     evaluate_every_steps: int | None = Field(
-        None, gt=0, description="Steps between evaluations; about one an epoch if not given."
+        None,
+        gt=0,
+        description="Steps between evaluations; if not given one an epoch, or three a run with --steps or --minutes.",
     )
     dropout: Share | None = Field(None, description="Dropout while fine-tuning; the model's own if not given.")
     layer_decay: float = Field(

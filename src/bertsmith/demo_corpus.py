@@ -1,4 +1,8 @@
-"""The demo's corpus: the documentation of the Python that runs it, read from source and never imported."""
+"""The demo's corpus: the documentation of the Python that runs it, read from source and never imported.
+
+It is the language reference and the standard library alone: a model that reads for two minutes learns more from a
+little text of one kind, read often, than from much of many kinds, and the demo is the same whatever is installed.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,15 @@ import ast
 import inspect
 import re
 import sysconfig
-import time
 import tokenize
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
 from bertsmith.progress import Reporter
 
-MAX_BYTES = 12_000_000
-MAX_SECONDS = 20.0
 MIN_WORDS = 5  # of a paragraph; shorter ones are headings, names and code
 MIN_PARAGRAPHS = 3  # of a document; next-sentence prediction needs some
 
@@ -29,19 +30,26 @@ _DIRECTIVE = re.compile(r"^\s*(\.\. .*|:[a-z]+:)$")
 _BULLET = re.compile(r"^\s*([*+\-•]|\d+[.)]|:\w+[^:]*:|@\w+)\s")
 
 
-def write_corpus(folder: Path, reporter: Reporter, *, roots: Sequence[tuple[str, Path]] | None = None) -> int:
+def write_corpus(
+    folder: Path,
+    reporter: Reporter,
+    *,
+    without: Collection[str] = (),
+    roots: Sequence[tuple[str, Path]] | None = None,
+) -> int:
     """Write the documentation of this Python as text files, blank lines between documents.
 
     Args:
-        folder: gets `topics.txt` (the language), `standard-library.txt`, and one file a package.
+        folder: gets `topics.txt` (the language) and `standard-library.txt`.
         reporter: shows the progress.
+        without: paragraphs that are left out wherever they stand.
         roots: (name, folder of source) pairs to read instead of this Python's.
 
     Returns:
-        Bytes written. At most `MAX_BYTES` are, and reading ends after `MAX_SECONDS`.
+        Bytes written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    deadline, written, seen = time.monotonic() + MAX_SECONDS, 0, set[str]()
+    written, seen = 0, set(without)
     with reporter.track("reading documentation", total=None, unit="documents") as track:
         for count, (name, document) in enumerate(_documents(roots)):
             text = "\n".join(_fresh(document, seen))
@@ -50,8 +58,6 @@ def write_corpus(folder: Path, reporter: Reporter, *, roots: Sequence[tuple[str,
                     file.write(text + "\n\n")
                 written += len(text.encode()) + 2
             track.update(count, f"{written / 1e6:.1f} MB")
-            if written > MAX_BYTES or time.monotonic() > deadline:
-                break
     return written
 
 
@@ -59,13 +65,12 @@ def _documents(roots: Sequence[tuple[str, Path]] | None) -> Iterator[tuple[str, 
     """(name of the file it goes to, paragraphs), a document at a time, always in the same order."""
     if roots is None:
         yield from (("topics", document) for document in _topics())
-        roots = list(_installed())
+        roots = [("standard-library", standard_library())]
     names, paths = [], []
     for name, root in roots:
-        for path in sorted(root.rglob("*.py")):
-            if not _SKIPPED_FOLDERS.intersection(path.relative_to(root).parts):
-                names.append(name)
-                paths.append(path)
+        for path in sources(root):
+            names.append(name)
+            paths.append(path)
     # Parsing takes nearly all the time; spawned, because forked processes and torch's threads do not agree.
     pool = ProcessPoolExecutor(mp_context=get_context("spawn"))
     try:
@@ -86,14 +91,16 @@ def _topics() -> Iterator[list[str]]:
         yield list(paragraphs(topics[name]))
 
 
-def _installed() -> Iterator[tuple[str, Path]]:
-    """The standard library, then each installed package in order of name."""
-    paths = sysconfig.get_paths()
-    yield "standard-library", Path(paths["stdlib"])
-    for site in sorted({paths["purelib"], paths["platlib"]}):
-        for package in sorted(Path(site).glob("*/__init__.py")):
-            if package.parent.name.isidentifier():
-                yield package.parent.name, package.parent
+def standard_library() -> Path:
+    """The folder of its source."""
+    return Path(sysconfig.get_paths()["stdlib"])
+
+
+def sources(root: Path) -> Iterator[Path]:
+    """The source files under a folder, in order, without tests and foreign packages."""
+    for path in sorted(root.rglob("*.py")):
+        if not _SKIPPED_FOLDERS.intersection(path.relative_to(root).parts):
+            yield path
 
 
 def docstrings(path: Path) -> Iterator[str]:

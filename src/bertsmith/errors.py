@@ -2,6 +2,7 @@
 
     BertsmithError                 exit status 1: the run failed
     ├── CheckpointError            a checkpoint is damaged, or belongs to another run
+    ├── DivergedError              the loss of a training became infinite
     ├── DiskFullError              no room left; what was saved before is whole
     ├── StoppedError               Ctrl-C or SIGTERM; the run was saved and can go on
     └── InputError                 exit status 2: the user's words or data are wrong
@@ -21,6 +22,7 @@ __all__ = [
     "ConfigError",
     "CorpusError",
     "DiskFullError",
+    "DivergedError",
     "InputError",
     "ModelFolderError",
     "PreparedCorpusError",
@@ -42,6 +44,10 @@ class CheckpointError(BertsmithError):
 
 class DiskFullError(BertsmithError):
     """The disk is full; everything that was saved before is still whole."""
+
+
+class DivergedError(BertsmithError):
+    """The loss or the gradient of a training became infinite, or no number."""
 
 
 class StoppedError(BertsmithError):

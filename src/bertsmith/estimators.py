@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -18,9 +19,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.exceptions import NotFittedError
 
 from bertsmith.config import FinetuneConfig, LabelledConfig, Precision, TaskName
-from bertsmith.data.labelled.examples import ChoiceExample, GoldAnswer, QuestionExample, TextExample
+from bertsmith.data.labelled.examples import ChoiceExample, GoldAnswer, QuestionExample, TaggedText, TextExample
+from bertsmith.data.labelled.tagged import join_words
 from bertsmith.data.labelled.words import read_tagged, tagged_text
-from bertsmith.errors import InputError
+from bertsmith.errors import ConfigError, InputError
 from bertsmith.inference.predictor import Predictor
 from bertsmith.model.folder import write_model_folder
 from bertsmith.progress import Reporter, Silent, Terminal
@@ -94,8 +96,11 @@ class _FineTuned(BaseEstimator):  # type: ignore[misc]
 
         Raises:
             NotFittedError: there is nothing to save yet.
+            ConfigError: it is the folder of the model that this one began with.
         """
         self._answers([])
+        if Path(folder).resolve() == Path(self.model).resolve():
+            raise ConfigError(f"{folder} holds the model that this one was made of. Choose another folder.")
         tokenizer: WordPiece = self.predictor_.tokenizer
         tokenizer.save(Path(folder))
         write_model_folder(self.predictor_.bert, Path(folder))
@@ -117,19 +122,23 @@ class TextClassifier(ClassifierMixin, _FineTuned):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any) -> Self:
         """Fine-tune on texts X and labels y."""
+        if isinstance(y, np.ndarray) and y.ndim == 2 and y.shape[1] == 1:
+            y = y.ravel()
         labels = _as_list(y, "y")
         self.multi_label_ = any(isinstance(each, list | tuple | set | frozenset | np.ndarray) for each in labels)
-        rows = [list(each) for each in labels] if self.multi_label_ else [[each] for each in labels]
-        if self.multi_label_ and isinstance(y, np.ndarray) and set(np.unique(y).tolist()) <= {0, 1}:
-            rows = [np.flatnonzero(each).tolist() for each in y]  # an indicator matrix
-        self.classes_ = np.array(sorted({label for row in rows for label in row}))
-        names = {label: str(label) for row in rows for label in row}
+        rows = _label_rows(y) if self.multi_label_ else [[each] for each in labels]
+        found = {label for row in rows for label in row}
+        if _is_indicator(y):
+            found |= set(range(y.shape[1]))  # a part of the data may lack one
+        self.classes_ = np.array(sorted(found))
+        names = {label: str(label) for label in found}
         texts = _text_examples(X, len(rows))
         examples = [
             TextExample(text, pair, labels=tuple(names[label] for label in row), place=place)
             for (text, pair, place), row in zip(texts, rows, strict=True)
         ]
-        return self._learn(examples, LabelledConfig(multi_label=self.multi_label_))
+        named = ",".join(names[label] for label in self.classes_.tolist()) if _is_indicator(y) else None
+        return self._learn(examples, LabelledConfig(multi_label=self.multi_label_, labels=named))
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """(len(X), classes) probabilities, in the order of `classes_`."""
@@ -143,6 +152,19 @@ class TextClassifier(ClassifierMixin, _FineTuned):  # type: ignore[misc]
         if self.multi_label_:
             return (probabilities >= 0.5).astype(np.int64)
         return self.classes_[probabilities.argmax(axis=1)]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy; with several labels a text, the share of texts of which all are right."""
+        said = self.predict(X)
+        if not self.multi_label_:
+            return float(super().score(X, y, sample_weight))
+        right = np.zeros_like(said)
+        place = {label: index for index, label in enumerate(self.classes_.tolist())}
+        known = np.ones(len(said), bool)
+        for index, row in enumerate(_label_rows(y)):
+            known[index] = all(label in place for label in row)
+            right[index, [place[label] for label in row if label in place]] = 1
+        return float(np.average(known & (said == right).all(axis=1), weights=sample_weight))
 
 
 class TextRegressor(RegressorMixin, _FineTuned):  # type: ignore[misc]
@@ -187,8 +209,9 @@ class TokenTagger(_FineTuned):
     def score(self, X: Any, y: Any) -> float:
         """Entity F1 (strict BIO), or for plain tags the accuracy."""
         examples = read_tagged(list(zip(_as_list(X, "X"), _as_list(y, "y"), strict=True)), LabelledConfig()).examples
+        answers = self._answers(replace(example, tags=None) for example in examples)  # a tag may be one never seen
         task = self.predictor_.task
-        return task.score(examples, self._answers(examples))[task.headline]
+        return task.score(examples, answers)[task.headline]
 
 
 class QuestionAnswerer(_FineTuned):
@@ -211,7 +234,8 @@ class QuestionAnswerer(_FineTuned):
     def score(self, X: Any, y: Any) -> float:
         """Mean F1 of the answers' words, as SQuAD counts it, from 0 to 1."""
         examples = _questions(X, _as_list(y, "y"))
-        return self.predictor_.task.score(examples, self._answers(examples))["f1"] / 100
+        answers = self._answers(examples)
+        return self.predictor_.task.score(examples, answers)["f1"] / 100
 
 
 class MultipleChoice(_FineTuned):
@@ -239,6 +263,18 @@ class MultipleChoice(_FineTuned):
         return float(np.mean(self.predict(X) == np.asarray(y)))
 
 
+def _is_indicator(y: Any) -> bool:
+    """Whether labels are a matrix of zeros and ones, a column a label."""
+    return isinstance(y, np.ndarray) and y.ndim == 2 and set(np.unique(y).tolist()) <= {0, 1}
+
+
+def _label_rows(y: Any) -> list[list[Any]]:
+    """The labels of each text, of collections of labels or of an indicator matrix."""
+    if _is_indicator(y):
+        return [np.flatnonzero(row).tolist() for row in y]
+    return [list(row) for row in y]
+
+
 def _as_list(values: Any, name: str) -> list[Any]:
     if isinstance(values, str) or not hasattr(values, "__iter__"):
         raise InputError(f"{name} is a list or array with an entry for each text, not {type(values).__name__}")
@@ -259,10 +295,11 @@ def _text_examples(X: Any, count: int | None = None) -> list[tuple[str, str | No
     return texts
 
 
-def _words(each: Any) -> Any:
+def _words(each: Any) -> TaggedText:
+    """A text, or a list of words, as what is to be tagged."""
     if isinstance(each, str):
         return tagged_text(each)
-    return read_tagged([(list(each), ["O"] * len(each))], LabelledConfig()).examples[0]
+    return TaggedText(*join_words(list(each)))
 
 
 def _questions(X: Any, y: list[Any] | None) -> list[QuestionExample]:

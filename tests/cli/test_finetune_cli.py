@@ -76,10 +76,15 @@ def test_predict_answers_words_stdin_and_files_alike(folder, capsys, monkeypatch
     model = folder / "sentiment"
     by_words = run_json(capsys, "predict", model, "the pains", "a nurse")["predictions"]
     assert [set(each["probabilities"]) for each in by_words] == [{"bad", "good"}] * 2
-    monkeypatch.setattr("sys.stdin", io.StringIO("the pains\n\na nurse\n"))
-    assert run_json(capsys, "predict", model, "-")["predictions"] == by_words
+    piped = io.TextIOWrapper(io.BytesIO(b"the pains\n\na nurse\n"))
+    monkeypatch.setattr("sys.stdin", piped)
+    answers = run_json(capsys, "predict", model, "-")["predictions"]
+    assert len(answers) == 3  # answer n is that of line n
+    assert answers[0]["probabilities"] == pytest.approx(by_words[0]["probabilities"], abs=1e-6)
+    assert answers[2]["probabilities"] == pytest.approx(by_words[1]["probabilities"], abs=1e-6)
     by_file = run_json(capsys, "predict", model, "--file", folder / "train.csv")["predictions"]
     assert len(by_file) == 6
+    assert by_file[0]["place"].endswith("train.csv, line 2")
     assert by_file[0]["probabilities"]["bad"] == pytest.approx(by_words[0]["probabilities"]["bad"], abs=1e-6)
     assert main(["predict", str(model), "the pains"]) == 0
     assert "the pains" in capsys.readouterr().out
@@ -120,6 +125,7 @@ def test_evaluate_measures_what_finetune_measured(folder, capsys, tmp_path):
         (["predict", "sentiment"], "give texts to predict, - for stdin, or --file"),
         (["predict", "sentiment", "a", "--file", "train.csv"], "one of them"),
         (["predict", "sentiment", "a", "--question", "who?"], "--question has no use here"),
+        (["predict", "answer", "--file", "squad.json", "--question", "a"], "--question has no use with --file"),
         (["predict", "answer", "a"], "fine-tuned for answer: give --question too"),
         (["predict", "choose", "a", "--choices", "one"], "--choices needs at least two"),
         (["predict", "nowhere", "a"], "no such folder"),

@@ -40,6 +40,7 @@ def summary(**changes: Any) -> Summary:
         "source": "models/<my>-bert",
         "headline": "accuracy",
         "metrics": FIGURES,
+        "data": "fingerprint",
         "counts": {"train": 900, "dev": 100, "train_tokens": 12_345, "windowed": 0},
         "recipe": {**recipe, **changes.pop("recipe", {})},
         "findings": findings(),

@@ -298,3 +298,75 @@ def test_a_head_alone_learns_at_a_rate_of_its_own() -> None:
     assert FinetuneConfig().learning_rate == 5e-5
     assert FinetuneConfig(feature_layers=4).learning_rate == 1e-3
     assert FinetuneConfig(feature_layers=4, learning_rate=2e-4).but(seed=1).learning_rate == 2e-4
+
+
+def test_a_search_and_several_seeds_together(tiny_bert: Path, data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    result = run(tiny_bert, data, tmp_path / "run", search=2, seeds=2, epochs=1)
+    assert list(result.summary.seeds) == [0, 1]
+    assert len(result.summary.trials) == 2
+    best = max(result.summary.trials, key=lambda trial: trial["accuracy"])
+    assert result.summary.recipe["learning_rate"] == best["learning_rate"]
+
+
+def test_seeds_that_were_stopped_refuse_other_settings_and_go_on_with_the_same(
+    tiny_bert: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"seeds": 2, "epochs": 1}
+    trained = loop.Loop._train
+
+    def train(self: Any, *arguments: Any) -> None:
+        trained(self, *arguments)
+        if self.recipe.seed == 1 and self.progress.step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Loop, "_train", train)
+        with pytest.raises(StoppedError):
+            run(tiny_bert, data, tmp_path / "run", **options)
+    with pytest.raises(ConfigError, match="learning_rate was"):
+        run(tiny_bert, data, tmp_path / "run", **options, learning_rate=1e-4)
+    result = run(tiny_bert, data, tmp_path / "run", **options)
+    straight = run(tiny_bert, data, tmp_path / "straight", **options)
+    assert result.summary.seeds == straight.summary.seeds
+    assert weights(tmp_path / "run") == weights(tmp_path / "straight")
+
+
+def test_changed_examples_under_a_finished_run_are_noticed(tiny_bert: Path, tmp_path: Path) -> None:
+    write_examples(tmp_path / "train.csv", 20, seed=0)
+    write_examples(tmp_path / "dev.csv", 10, seed=1)
+    run(tiny_bert, tmp_path, tmp_path / "run", epochs=1)
+    write_examples(tmp_path / "dev.csv", 10, seed=2)
+    with pytest.raises(CheckpointError, match="finished here was trained on other examples"):
+        run(tiny_bert, tmp_path, tmp_path / "run", epochs=1)
+
+
+def test_one_development_score_is_too_few_for_a_correlation_and_does_no_harm(tiny_bert: Path, tmp_path: Path) -> None:
+    rows = [{"text": text, "score": score} for text, score in (("the ward", 1.0), ("pains", 2.0), ("a nurse", 3.0))]
+    result = finetune("regress", rows, tmp_path / "run", model=tiny_bert, config=FinetuneConfig(**QUICK))
+    assert set(result.metrics) == {"mse"}
+
+
+def test_a_regressor_learned_again_starts_on_the_new_scale(tiny_bert: Path, tmp_path: Path) -> None:
+    rows = [
+        {"text": f"{word} ward", "score": 2000.0 + 100 * at} for at, word in enumerate(["pains", "the", "a", "was"])
+    ]
+    for source, out in ((tiny_bert, "first"), (tmp_path / "first", "second")):
+        config = FinetuneConfig(**{**QUICK, "steps": 1, "epochs": None, "learning_rate": 1e-9})
+        result = finetune("regress", rows, tmp_path / out, model=source, dev=rows, config=config)
+        assert result.metrics["mse"] < 1e6  # guesses lie around the mean; on the old scale they would be 2e5 off
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "message"),
+    [
+        ("regress", {"class_weights": "balanced"}, "--class-weights balanced has no use for regress"),
+        ("classify", {"feature_layers": 5}, "--feature-layers 5: the model has 2 layers"),
+    ],
+)
+def test_options_without_a_use_are_refused(
+    tiny_bert: Path, tmp_path: Path, task: Any, options: Any, message: str
+) -> None:
+    rows = [{"text": f"word {at}", "label": at} for at in range(4)]
+    with pytest.raises(ConfigError, match=message):
+        finetune(task, rows, tmp_path / "run", model=tiny_bert, dev=rows, config=FinetuneConfig(**QUICK | options))

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from bertsmith.cli.common import ConfigFile, Json, LabelledOptions, Model, answer, stdout
+from bertsmith.cli.common import ConfigFile, Json, LabelledOptions, Model, answer, reporter, stdout
 from bertsmith.config import LabelledConfig
 from bertsmith.errors import ConfigError
 
@@ -36,13 +36,16 @@ def predict(
 ) -> None:
     if bool(texts) == bool(file):
         raise ConfigError("give texts to predict, - for stdin, or --file: one of them")
+    for name, value in (("pair", pair), ("question", question), ("choices", choices)):
+        if file and value is not None:
+            raise ConfigError(f"--{name} has no use with --file, which holds it")
     from bertsmith.inference.evaluate import answer_values
     from bertsmith.inference.inputs import examples_of_files, examples_of_texts
     from bertsmith.inference.predictor import load
 
     predictor = load(model)
     if file:
-        examples = examples_of_files(predictor.task, file, reading)
+        examples = examples_of_files(predictor.task, file, reading, reporter())
     else:
         examples = examples_of_texts(
             predictor.task,
@@ -53,20 +56,24 @@ def predict(
         )
     answers = predictor.predict(examples)
     if as_json:
-        answer({"predictions": [answer_values(each) for each in answers]})
+        placed = [{"place": example.place} if file else {} for example in examples]
+        said = [{**place, **answer_values(each)} for place, each in zip(placed, answers, strict=True)]
+        answer({"predictions": said})
         return
     for example, each in zip(examples, answers, strict=True):
         _print(predictor.task.name, example, each)
 
 
 def _texts(words: list[str], task: str) -> Iterator[str]:
+    from bertsmith.inference.inputs import lines_of_stdin
+
     for word in words:
         if word != "-":
             yield word
         elif task == "answer":
-            yield sys.stdin.read()
+            yield "\n".join(lines_of_stdin(sys.stdin.buffer.read()))
         else:
-            yield from (line.rstrip("\n") for line in sys.stdin if line.strip())
+            yield from lines_of_stdin(sys.stdin.buffer.read())
 
 
 def _print(task: str, example: Any, given: Any) -> None:

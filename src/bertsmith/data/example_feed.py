@@ -49,7 +49,8 @@ class ExampleFeed:
 
 
 def _parts(encoded: Sequence[Encoded]) -> Iterator[list[Encoded]]:
-    """Parts that are computed one after the other, of MICRO_BATCH_TOKENS at most or of one example; long ones first."""
+    """Parts that are computed one after the other, of MICRO_BATCH_TOKENS (no padding counted) or of one example; long
+    ones first, so that those of a part are of like length."""
     part: list[Encoded] = []
     tokens = 0
     for each in sorted(encoded, key=lambda each: -each.tokens):

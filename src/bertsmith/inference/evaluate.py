@@ -49,11 +49,7 @@ def evaluate(
     predictor = load(model)
     task = predictor.task
     labelled = task.read(data, reading, labels=task.head.labels or None)
-    for note in labelled.notes:
-        reporter.say(note)
-    skipped = sum(bad.count for bad in labelled.skipped)
-    if skipped:
-        reporter.warn(f"{skipped:,} broken example(s) left out, {len(labelled.examples):,} kept")
+    labelled.tell(reporter)
     if not labelled.examples:
         raise CorpusError(f"{data}: no examples to evaluate on")
     answers = []

@@ -9,6 +9,7 @@ from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.examples import ChoiceExample, QuestionExample, TextExample
 from bertsmith.data.labelled.words import tagged_text
 from bertsmith.errors import ConfigError, CorpusError
+from bertsmith.progress import Reporter
 from bertsmith.tasks.finetuning import FinetuneTask
 
 
@@ -44,13 +45,32 @@ def examples_of_texts(
     return [TextExample(text, pair) for text in texts]
 
 
-def examples_of_files(task: FinetuneTask[Any, Any], files: Sequence[str], reading: LabelledConfig) -> list[Any]:
-    """Examples of files, labelled or not.
+def examples_of_files(
+    task: FinetuneTask[Any, Any], files: Sequence[str], reading: LabelledConfig, reporter: Reporter
+) -> list[Any]:
+    """Examples of files, labelled or not; says which columns were taken, and what was left out.
 
     Raises:
         CorpusError: broken or empty files.
     """
-    examples = task.read(files, reading, labelled=False).examples
-    if not examples:
+    read = task.read(files, reading, labelled=False)
+    read.tell(reporter)
+    if not read.examples:
         raise CorpusError(f"{', '.join(files)}: no examples")
-    return examples
+    return read.examples
+
+
+def lines_of_stdin(data: bytes) -> list[str]:
+    """The lines of what was piped in, empty ones too: answer n is that of line n.
+
+    Raises:
+        CorpusError: a line is no UTF-8.
+    """
+    lines = data.removesuffix(b"\n").split(b"\n") if data else []
+    texts = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            texts.append(line.decode().rstrip("\r"))
+        except UnicodeDecodeError as error:
+            raise CorpusError(f"stdin, line {number:,}: byte {error.start} is no UTF-8 ({error.reason})") from None
+    return texts

@@ -110,25 +110,26 @@ class Bert(nn.Module):
 
     def set_dropout(self, share: float) -> None:
         """Drop this share of every hidden state and attention weight while training; `config` keeps its own."""
-        for module in self.modules():
-            if isinstance(module, Dropout):
-                module.share = share
-            elif isinstance(module, SelfAttention):
-                module.dropout = share
+        _set_dropout(self, share)
 
     def freeze_encoder(self) -> None:
         """Train the head alone: the encoder gets no gradients, and its hidden states no dropout."""
-        share = self.classifier.dropout.share if self.classifier else 0.0
-        self.set_dropout(0.0)
-        if self.classifier:
-            self.classifier.dropout.share = share
         self.encoder.requires_grad_(False)
+        _set_dropout(self.encoder, 0.0)
 
     def _part(self, part: nn.Module | None, name: str) -> nn.Module:
         if part is None:
             there = ", ".join(self.parts) or "none"
             raise ConfigError(f'this model has no part "{name}" (it has: {there}). Take one that has.')
         return part
+
+
+def _set_dropout(module: nn.Module, share: float) -> None:
+    for part in module.modules():
+        if isinstance(part, Dropout):
+            part.share = share
+        elif isinstance(part, SelfAttention):
+            part.dropout = share
 
 
 def parts_of_head(head: HeadConfig) -> tuple[Part, ...]:

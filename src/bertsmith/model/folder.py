@@ -127,9 +127,10 @@ def read_for_task(folder: Path, head: HeadConfig, *, generator: torch.Generator)
 
 
 def _answers_alike(one: HeadConfig | None, other: HeadConfig) -> bool:
-    """Whether the outputs of two heads mean the same."""
+    """Whether the outputs of two heads mean the same; those of regression are on a scale of their data's own."""
     names = ("task", "labels", "multi_label", "feature_layers")
-    return one is not None and all(getattr(one, name) == getattr(other, name) for name in names)
+    alike = one is not None and all(getattr(one, name) == getattr(other, name) for name in names)
+    return alike and other.task != "regress"
 
 
 def read_model_config(folder: Path) -> ModelConfig:

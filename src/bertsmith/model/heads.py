@@ -64,7 +64,7 @@ class TaskHead(nn.Module):
 
     def __init__(self, config: ModelConfig, head: HeadConfig) -> None:
         super().__init__()
-        self.dropout = Dropout(0.0 if head.task == "answer" else config.hidden_dropout_prob)
+        self.dropout = nn.Identity() if head.task == "answer" else Dropout(config.hidden_dropout_prob)
         self.dense = nn.Linear(config.hidden_size * (head.feature_layers or 1), head.outputs)
 
     def forward(self, hidden: Tensor) -> Tensor:

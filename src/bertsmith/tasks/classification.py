@@ -11,6 +11,7 @@ Reference:
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -201,7 +202,7 @@ class ClassificationTask(FinetuneTask[TextExample, Classification]):
 
 def _natural(label: str) -> tuple[bool, float, str]:
     """Numbers by value, before words."""
-    number = label.lstrip("-").isdecimal()
+    number = re.fullmatch(r"-?\d+", label) is not None
     return (not number, float(label) if number else 0.0, label)
 
 
@@ -217,6 +218,8 @@ class SentimentTask(ClassificationTask):
     def read(
         cls, data: Any, config: LabelledConfig, *, labels: tuple[str, ...] | None = None, labelled: bool = True
     ) -> Labelled[TextExample]:
+        if labels is not None and not set(cls.SPELLINGS.values()).issuperset(labels):
+            return super().read(data, config, labels=labels, labelled=labelled)
         allowed = None if labels is None else (*labels, *cls.SPELLINGS)
         read = read_classified(data, config, labels=allowed, labelled=labelled)
         found = {label for example in read.examples for label in example.labels or ()}

@@ -9,7 +9,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -164,20 +163,24 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
     def logits(model: Bert, batch: WindowBatch) -> Tensor:
         """What the head says at the places of a batch, (P, O).
 
-        A batch beyond MICRO_BATCH_TOKENS is one long text. Its rows are computed in parts, and in training computed
-        once more for their gradients, so that a text of any length fits the memory.
+        One text beyond MICRO_BATCH_TOKENS is computed in parts, and in training once more for its gradients: of each
+        part no more is kept than what the head reads, so that a text of any length fits the memory.
         """
         rows, width = batch.input_ids.shape
+        training = torch.is_grad_enabled()
         step = max(1, MICRO_BATCH_TOKENS // width)
-        parts = [_rows(model, batch, slice(first, first + step)) for first in range(0, rows, step)]
-        if len(parts) == 1:
-            hidden = parts[0]()
-        elif torch.is_grad_enabled():
-            hidden = torch.cat([checkpoint(part, use_reentrant=False) for part in parts])
-        else:
-            hidden = torch.cat([part() for part in parts])
-        read = hidden.flatten(0, 1).index_select(0, torch.from_numpy(batch.places).to(hidden.device))
-        return model.task_logits(read)  # (R, T, D) -> (P, D) -> (P, O)
+        if rows <= step or (training and len(batch.windows_of) > 1):
+            step = rows
+        part_of_place = batch.places // (width * step)  # (P,)
+        read = []
+        for part in range(-(-rows // step)):
+            places = batch.places[part_of_place == part] - part * width * step
+            compute = _part(model, batch, slice(part * step, (part + 1) * step), places)
+            read.append(checkpoint(compute, use_reentrant=False) if training and step < rows else compute())
+        if step < rows:  # part after part -> in the order of the places
+            back = np.argsort(np.argsort(part_of_place, kind="stable"), kind="stable")
+            return model.task_logits(torch.cat(read)[torch.from_numpy(back).to(read[0].device)])
+        return model.task_logits(read[0])  # (P, D) -> (P, O)
 
     # What is made of it.
 
@@ -255,17 +258,21 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
             yield self.join(example, each, list(islice(coming, len(each.windows))))
 
 
-def _rows(model: Bert, batch: WindowBatch, rows: slice) -> Callable[[], Tensor]:
-    """Some rows of a batch as a function that computes what the head reads of them, (r, T, D)."""
+def _part(model: Bert, batch: WindowBatch, rows: slice, places: NDArray[np.int64]) -> Callable[[], Tensor]:
+    """Some rows of a batch as a function that computes what the head reads of them at their places, (p, D)."""
     device = model.encoder.embeddings.word.weight.device
     names = ("input_ids", "token_type_ids", "position_ids", "sequence_ids")
     input_ids, *others = (torch.from_numpy(getattr(batch, name)[rows]).to(device) for name in names)
     token_type_ids, position_ids, sequence_ids = others
     alone = bool((sequence_ids == 1).all())  # each row one window without padding: nothing to be blind to
-    return partial(
-        model.head_input,
-        input_ids,
-        token_type_ids=token_type_ids,
-        position_ids=position_ids,
-        sequence_ids=None if alone else sequence_ids,
-    )
+
+    def compute() -> Tensor:
+        hidden = model.head_input(
+            input_ids,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            sequence_ids=None if alone else sequence_ids,
+        )
+        return hidden.flatten(0, 1).index_select(0, torch.from_numpy(places).to(device))  # (r, T, D) -> (p, D)
+
+    return compute

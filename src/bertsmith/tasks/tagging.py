@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from bertsmith.config import FinetuneConfig, HeadConfig, LabelledConfig
 from bertsmith.data.labelled.examples import Labelled, TaggedText
+from bertsmith.data.labelled.labels import named_labels
 from bertsmith.data.labelled.schemes import has_spans, span_type
 from bertsmith.data.labelled.words import read_tagged, tagged_text
 from bertsmith.data.windows import Encoded, WindowBatch
@@ -101,11 +102,13 @@ class TaggingTask(FinetuneTask[TaggedText, Tagging]):
     @classmethod
     def head_for(cls, examples: Sequence[TaggedText], config: LabelledConfig, training: FinetuneConfig) -> HeadConfig:
         tags = _counts(examples)
+        named = {span_type(label) or label for label in named_labels(config) or () if label != "O"}
         types = sorted({kind for tag in tags if (kind := span_type(tag)) is not None})
+        types = sorted({*types, *named}) if types else types
         if types:
             labels = ("O", *(f"{prefix}-{kind}" for kind in types for prefix in "BI"))
         else:
-            labels = tuple(sorted(tags, key=lambda tag: (tag != "O", tag)))
+            labels = tuple(sorted({*tags, *named}, key=lambda tag: (tag != "O", tag)))
         if len(labels) < 2:
             raise CorpusError(
                 f"the training examples have {len(labels)} different tag(s) ({', '.join(labels) or 'none'}); "

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from bertsmith.config import FinetuneConfig, FinetuneName, LabelledConfig
-from bertsmith.data.labelled.examples import Labelled
 from bertsmith.data.random_bits import generator
-from bertsmith.errors import CorpusError
+from bertsmith.errors import CheckpointError, ConfigError, CorpusError
 from bertsmith.files import link_or_copy
 from bertsmith.model.folder import read_model_config, write_model_folder
 from bertsmith.progress import Reporter, Silent
@@ -25,7 +24,7 @@ from bertsmith.tasks.registry import task_class
 from bertsmith.text.wordpiece import WordPiece
 from bertsmith.training.finetune_card import write_finetune_card
 from bertsmith.training.finetune_report import write_finetune_report
-from bertsmith.training.finetuning_run import Examples, FinetuningRun, Trained
+from bertsmith.training.finetuning_run import Course, Examples, FinetuningRun, Trained, check_layers
 from bertsmith.training.journal import Journal, Record
 from bertsmith.training.precision import choose_precision
 from bertsmith.training.run_folder import RunFolder
@@ -44,17 +43,6 @@ class FinetuneResult:
     def metrics(self) -> dict[str, float]:
         """Figures of the kept model on the development examples."""
         return self.summary.metrics
-
-
-@dataclass(frozen=True)
-class Course:
-    """What all runs of a fine-tuning share: the task with its examples, and the model to begin with."""
-
-    task: FinetuneTask[Any, Any]
-    source: Path
-    tokenizer: WordPiece
-    train: Examples
-    dev: Examples | None
 
 
 def read_course(
@@ -83,10 +71,13 @@ def read_course(
         ModelFolderError, TokenizerError: the folder is none, or has no tokenizer.
     """
     kind = task_class(name)
-    longest = read_model_config(source).max_position_embeddings
+    shape = read_model_config(source)
+    check_layers(config, shape.num_hidden_layers)
+    if reading.multi_label and kind.name != "classify":
+        raise ConfigError(f"--multi-label has no use for {kind.name}: only classify gives several labels")
     tokenizer = WordPiece.load(source)
     labelled = kind.read(train, reading)
-    _tell(labelled, "training", reporter)
+    labelled.tell(reporter, "training ")
     head = kind.head_for(labelled.examples, reading, config)
     if dev is None:
         learned, measured = hold_out(labelled.examples, config.dev_share, kind.group_of)
@@ -95,16 +86,19 @@ def read_course(
         learned, measured = labelled.examples, []
     else:
         known = kind.read(dev, reading, labels=head.labels)
-        _tell(known, "development", reporter)
+        known.tell(reporter, "development ")
         learned, measured = labelled.examples, known.examples
     weights = kind.balanced_weights(learned, head) if config.class_weights == "balanced" else None
-    task = kind(head, tokenizer, longest=longest, class_weights=weights)
+    if config.class_weights == "balanced" and weights is None:
+        raise ConfigError(f"--class-weights balanced has no use for {kind.name}, which has no classes")
+    task = kind(head, tokenizer, longest=shape.max_position_embeddings, class_weights=weights)
     return Course(
         task,
         source,
         tokenizer,
         encode_all(task, learned, "training", reporter),
         encode_all(task, measured, "development", reporter) if measured else None,
+        choose_precision(config.precision),
     )
 
 
@@ -134,16 +128,6 @@ def hold_out(
         [example for index, example in enumerate(examples) if index not in chosen],
         [example for index, example in enumerate(examples) if index in chosen],
     )
-
-
-def _tell(labelled: Labelled[Any], which: str, reporter: Reporter) -> None:
-    for note in labelled.notes:
-        reporter.say(f"{which} examples: {note}")
-    for bad in labelled.skipped[:10]:
-        reporter.warn(f"left out: {bad.source}, {bad.place}: {bad.reason}")
-    count = sum(bad.count for bad in labelled.skipped)
-    if count:
-        reporter.warn(f"{count:,} broken {which} example(s) left out, {len(labelled.examples):,} kept")
 
 
 def encode_all(task: FinetuneTask[Any, Any], examples: Sequence[Any], which: str, reporter: Reporter) -> Examples:
@@ -196,21 +180,39 @@ def finetune(
     settings |= {"train": _named(train), "dev": _named(dev)}
     with run.locked():
         run.check_same(settings)
-        if run.result.exists():
-            reporter.say(f"{out}: this fine-tuning is finished already")
-            return FinetuneResult(out, read_summary(run.result))
         course = read_course(name, model, train, dev, config=config, reading=reading, reporter=reporter)
+        finished = _finished(run, course)
+        if finished:
+            reporter.say(f"{out}: this fine-tuning is finished already")
+            return FinetuneResult(out, finished)
         run.keep(settings)
         return FinetuneResult(out, _train_all(course, config, run, reporter))
 
 
-def _named(data: Any) -> str | None:
+def _finished(run: RunFolder, course: Course) -> Summary | None:
+    """What a run came to; None if it is not finished.
+
+    Raises:
+        CheckpointError: it was trained on other examples.
+    """
+    if not run.result.exists():
+        return None
+    summary = read_summary(run.result)
+    if summary.data != course.data:
+        raise CheckpointError(
+            f"{run.out}: what is finished here was trained on other examples than those given now, though their names "
+            "are the same. Choose another --out."
+        )
+    return summary
+
+
+def _named(data: Any) -> str | list[str] | None:
     """Data as settings keep it: the words of paths, or what kind of object it was."""
     if data is None:
         return None
     several = [data] if isinstance(data, str | os.PathLike) else data
     if isinstance(several, list | tuple) and all(isinstance(each, str | os.PathLike) for each in several):
-        return " ".join(os.fspath(each) for each in several)
+        return [os.fspath(each) for each in several]
     return type(data).__name__
 
 
@@ -239,7 +241,7 @@ def _train_all(course: Course, config: FinetuneConfig, run: RunFolder, reporter:
 def _adopt(run: RunFolder, summaries: Sequence[Summary], trials: Sequence[Trial]) -> Summary:
     """Make the best of several runs the folder's model; the summary of them all."""
     best = max(summaries, key=lambda summary: summary.metrics.get(summary.headline, -math.inf))
-    done = [*summaries, *(trial.summary for trial in trials if trial.summary not in summaries)]
+    done = {id(each): each for each in (*summaries, *(trial.summary for trial in trials))}.values()
     summary = replace(
         best,
         seeds={seed: metrics for each in summaries for seed, metrics in each.seeds.items()},
@@ -255,7 +257,7 @@ def _adopt(run: RunFolder, summaries: Sequence[Summary], trials: Sequence[Trial]
     )
     winner = run.within(folder)
     for file in winner.out.iterdir():
-        if file.is_file():
+        if file.is_file() and not file.name.startswith("."):
             link_or_copy(file, run.out / file.name)
     finish(run, summary, Journal(winner.journal).read())
     return summary
@@ -263,8 +265,9 @@ def _adopt(run: RunFolder, summaries: Sequence[Summary], trials: Sequence[Trial]
 
 def train_into(course: Course, config: FinetuneConfig, run: RunFolder, reporter: Reporter) -> Summary:
     """One run with its own folder, or what it came to if it is finished there already."""
-    if run.result.exists():
-        return read_summary(run.result)
+    finished = _finished(run, course)
+    if finished:
+        return finished
     run.training.mkdir(parents=True, exist_ok=True)
     trained = train_once(course, config, folder=run, reporter=reporter)
     course.tokenizer.model_max_length = course.task.window_tokens
@@ -277,6 +280,7 @@ def train_into(course: Course, config: FinetuneConfig, run: RunFolder, reporter:
         source=str(course.source),
         headline=course.task.headline,
         metrics=trained.metrics,
+        data=course.data,
         counts={
             "train": len(course.train.examples),
             "dev": len(course.dev.examples),
@@ -305,16 +309,7 @@ def finish(run: RunFolder, summary: Summary, records: Sequence[Record]) -> None:
 
 def train_once(course: Course, config: FinetuneConfig, *, folder: RunFolder | None, reporter: Reporter) -> Trained:
     """One run with one seed; without a folder it keeps everything in memory."""
-    run = FinetuningRun(
-        course.task.copy(),
-        course.source,
-        train=course.train,
-        dev=course.dev,
-        config=config,
-        precision=choose_precision(config.precision),
-        folder=folder,
-        reporter=reporter,
-    )
+    run = FinetuningRun(course, config=config, folder=folder, reporter=reporter)
     if "pooler" in run.drawn:
         reporter.say(f"{course.source} has no pooler: one is drawn anew")
     return run.run()

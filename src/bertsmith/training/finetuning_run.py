@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from bertsmith.model.folder import read_for_task
 from bertsmith.model.formats import load_hf_tensors, to_hf_tensors
 from bertsmith.progress import Reporter
 from bertsmith.tasks.finetuning import FinetuneTask
+from bertsmith.text.wordpiece import WordPiece
 from bertsmith.training.budget import Budget
 from bertsmith.training.checkpoints import Checkpoint, load_last_good, save_checkpoint
 from bertsmith.training.journal import Journal, Record
@@ -45,15 +47,42 @@ class Examples:
     examples: Sequence[Any]
     encoded: Sequence[Encoded]
 
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of what a model is taught."""
-        digest = hashlib.sha256()
-        for each in self.encoded:
+
+def examples_fingerprint(train: Examples, dev: Examples | None, labels: Sequence[str]) -> str:
+    """SHA-256 of what a model is taught and what it is measured on."""
+    digest = hashlib.sha256(repr(labels).encode())
+    for examples in (train, dev):
+        for each in examples.encoded if examples else ():
             for window in each.windows:
                 digest.update(window.input_ids.tobytes())
             digest.update(each.labels.tobytes())
-        return digest.hexdigest()
+        digest.update(b"/")
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Course:
+    """What all runs of a fine-tuning share.
+
+    Attributes:
+        task: what is learned.
+        source: the model folder to begin with.
+        tokenizer: the model's.
+        train, dev: examples; without `dev` nothing is evaluated and the last weights are kept.
+        precision: of the products; measured once, so that all runs are alike.
+    """
+
+    task: FinetuneTask[Any, Any]
+    source: Path
+    tokenizer: WordPiece
+    train: Examples
+    dev: Examples | None
+    precision: Precision
+
+    @cached_property
+    def data(self) -> str:
+        """SHA-256 of what is taught and what is measured on."""
+        return examples_fingerprint(self.train, self.dev, self.task.head.labels)
 
 
 @dataclass(frozen=True)
@@ -85,31 +114,18 @@ class FinetuningRun:
     """A run from its start or its last checkpoint to its end.
 
     Args:
-        task: what is learned.
-        source: the model folder to begin with.
-        train, dev: examples; without `dev` nothing is evaluated and the last weights are kept.
+        course: what is learned, from what, beginning with what.
         config: the recipe.
-        precision: of the products, measured already.
         folder: for checkpoints; None keeps everything in memory.
         reporter: told of progress.
     """
 
-    def __init__(
-        self,
-        task: FinetuneTask[Any, Any],
-        source: Path,
-        *,
-        train: Examples,
-        dev: Examples | None,
-        config: FinetuneConfig,
-        precision: Precision,
-        folder: RunFolder | None,
-        reporter: Reporter,
-    ) -> None:
-        self.task, self.train, self.dev, self.config = task, train, dev, config
-        self.folder, self.reporter, self.precision = folder, reporter, precision
+    def __init__(self, course: Course, *, config: FinetuneConfig, folder: RunFolder | None, reporter: Reporter) -> None:
+        self.task, self.train, self.dev = course.task.copy(), course.train, course.dev
+        self.precision, self.data = course.precision, course.data
+        self.config, self.folder, self.reporter = config, folder, reporter
         generator = torch.Generator().manual_seed(config.seed)
-        self.model, self.drawn = read_for_task(source, task.head, generator=generator)
+        self.model, self.drawn = read_for_task(course.source, course.task.head, generator=generator)
         prepare_model(self.model, config)
         self.journal = Journal(folder.journal if folder else None)
         self._best: dict[str, Tensor] = {}
@@ -122,15 +138,14 @@ class FinetuningRun:
             CheckpointError: the checkpoints are of other examples, or all damaged.
             StoppedError: the user stopped the run; it was saved.
         """
-        data = self.train.fingerprint
         checkpoint = load_last_good(self.folder.checkpoints, warn=self.reporter.warn) if self.folder else None
         if checkpoint:  # measured once a run: going on in another format would not be the same run
             self.precision = checkpoint.state["run"]["precision"]
         loop = self._loop()
         if checkpoint:
-            self._restore(loop, checkpoint, data)
+            self._restore(loop, checkpoint)
         else:
-            loop.progress.run = {"precision": self.precision, "data": data}
+            loop.progress.run = {"precision": self.precision, "data": self.data}
             self.journal.rewind(0)
         loop.run()
         progress = loop.progress
@@ -187,8 +202,8 @@ class FinetuningRun:
             reporter=self.reporter,
         )
 
-    def _restore(self, loop: Loop[Bert, WindowBatch], checkpoint: Checkpoint, data: str) -> None:
-        if checkpoint.state["run"]["data"] != data:
+    def _restore(self, loop: Loop[Bert, WindowBatch], checkpoint: Checkpoint) -> None:
+        if checkpoint.state["run"]["data"] != self.data:
             assert self.folder
             raise CheckpointError(
                 f"{self.folder.out}: its checkpoints were trained on other examples than those given now. "
@@ -248,16 +263,19 @@ def budget_of(config: FinetuneConfig) -> Budget:
     return Budget(config.epochs or DEFAULT_EPOCHS, "epochs")
 
 
-def prepare_model(model: Bert, config: FinetuneConfig) -> None:
-    """Set dropout, and freeze what is not to be trained.
+def check_layers(config: FinetuneConfig, layers: int) -> None:
+    """Compare a recipe with a model's number of layers.
 
     Raises:
-        ConfigError: more layers than the model has.
+        ConfigError: it speaks of more layers than there are.
     """
-    layers = model.config.num_hidden_layers
     for name in ("freeze_layers", "feature_layers"):
         if getattr(config, name) > layers:
             raise ConfigError(f"--{name.replace('_', '-')} {getattr(config, name)}: the model has {layers} layers")
+
+
+def prepare_model(model: Bert, config: FinetuneConfig) -> None:
+    """Set dropout, and freeze what is not to be trained."""
     if config.dropout is not None:
         model.set_dropout(config.dropout)
     if config.feature_layers:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from bertsmith.data.random_bits import stream_key
-from bertsmith.errors import BertsmithError, StoppedError
+from bertsmith.errors import DivergedError, StoppedError
 from bertsmith.progress import Reporter, Track
 from bertsmith.tasks.base import FedStep, Feed, Task
 from bertsmith.training.budget import learning_rate
@@ -87,7 +87,7 @@ class Loop(Generic[Model, Batch]):
         Raises:
             StoppedError: after Ctrl-C or SIGTERM; the run was saved.
             DiskFullError: a checkpoint could not be written; the one before is whole.
-            BertsmithError: the loss became infinite or no number.
+            DivergedError: the loss became infinite or no number.
         """
         keep_freed_memory()
         with self._stopping() as stop, Ahead[FedStep[Batch]]() as ahead, self._track() as track:
@@ -145,7 +145,7 @@ class Loop(Generic[Model, Batch]):
         losses = self._accumulate(fed.batches)
         norm = clip_gradients(self.model, recipe.clip_norm)
         if not math.isfinite(norm):
-            raise BertsmithError(
+            raise DivergedError(
                 f"step {now.step + 1:,}: the gradient is {norm}, so the run has diverged; {self._saved()}. "
                 "Begin anew in another folder with a lower --learning-rate or a longer --warmup-share."
             )
@@ -197,7 +197,7 @@ class Loop(Generic[Model, Batch]):
     def _compare(self, score: float) -> None:
         """Keep the weights if they are the best so far; end the run where none was better for long."""
         scores, patience = self.progress.scores, self.recipe.patience
-        if self.hooks.keep_best and score > max(scores, default=-math.inf):
+        if self.hooks.keep_best and (not scores or score > max(scores)):
             self.hooks.keep_best()
         scores.append(score)
         since_best = len(scores) - 1 - scores.index(max(scores))

@@ -71,7 +71,10 @@ class RunFolder:
             )
 
     def _trained(self) -> bool:
-        return self.result.exists() or bool(list_checkpoints(self.checkpoints))
+        parts = (RunFolder(path) for kind in ("seeds", "search") for path in self.training.glob(f"{kind}/*"))
+        return (
+            self.result.exists() or bool(list_checkpoints(self.checkpoints)) or any(part._trained() for part in parts)
+        )
 
     @contextmanager
     def locked(self) -> Iterator[None]:

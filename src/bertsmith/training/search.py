@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bertsmith.config import FinetuneConfig
-from bertsmith.errors import ConfigError
+from bertsmith.errors import ConfigError, DivergedError
 from bertsmith.progress import Reporter
 from bertsmith.training.summary import Summary
 
@@ -48,6 +48,7 @@ def search(config: FinetuneConfig, run: Callable[[FinetuneConfig, str], Summary]
         reporter: told of each trial.
 
     Raises:
+        DivergedError: every trial diverged.
         ConfigError: optuna is not installed, or a budget other than epochs is given.
     """
     try:
@@ -71,9 +72,16 @@ def search(config: FinetuneConfig, run: Callable[[FinetuneConfig, str], Summary]
         }
         tried = config.but(**options, search=None)
         name = f"trial-{number:03d}"
-        trial = Trial(name, tried, run(tried.but(seeds=1), name))
+        try:
+            trial = Trial(name, tried, run(tried.but(seeds=1), name))
+        except DivergedError as error:
+            reporter.warn(f"trial {number + 1} of {config.search} failed: {error}")
+            study.tell(asked, state=optuna.trial.TrialState.FAIL)
+            continue
         study.tell(asked, trial.score)
         trials.append(trial)
         shown = ", ".join(f"{key} {value:.3g}" for key, value in trial.shown().items())
         reporter.say(f"trial {number + 1} of {config.search}: {shown}")
+    if not trials:
+        raise DivergedError("every trial of the search diverged. Begin with a lower --learning-rate.")
     return trials

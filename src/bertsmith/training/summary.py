@@ -17,7 +17,7 @@ from bertsmith.files import write_text
 from bertsmith.tasks.finetuning import Findings, Mistake, Table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Summary:
     """A finished run, or several with different seeds of which the best was kept.
 
@@ -26,6 +26,7 @@ class Summary:
         source: the model it began with.
         headline: the figure that the best is chosen by.
         metrics: of the kept model, on the development examples.
+        data: fingerprint of the training and development examples.
         counts: "train" and "dev" examples, "train_tokens", "windowed" training examples that slide.
         recipe: the options of the kept model's run.
         findings: what else there is to look at.
@@ -38,6 +39,7 @@ class Summary:
     source: str
     headline: str
     metrics: dict[str, float]
+    data: str
     counts: dict[str, int]
     recipe: dict[str, Any]
     findings: Findings

@@ -79,19 +79,26 @@ def read_choices(
             else:
                 bad.report(within, fault)
     else:
+        from_one: bool | None = None  # what one file tells of its labels holds for all
         for table in read_tables(data, config, made.skipped):
-            _read_table(table, _columns(table, config, labelled), made)
+            from_one = _read_table(table, _columns(table, config, labelled), made, from_one)
     if not made.examples:
         raise CorpusError(_nothing(made.skipped))
     return made
 
 
-def _read_table(table: Table, columns: _Columns, made: Labelled[ChoiceExample]) -> None:
+def _read_table(table: Table, columns: _Columns, made: Labelled[ChoiceExample], from_one: bool | None) -> bool | None:
+    """Read a table; whether its labels count from 1, None where they do not tell."""
     rows: Iterable[Row] = table.rows
-    from_one = False
     if columns.label and columns.names and columns.names[0] == "1":
         rows = list(rows)
-        from_one = _counts_from_one([row.values.get(columns.label) for row in rows], columns.names[-1])
+        told = _counts_from_one([row.values.get(columns.label) for row in rows], columns.names[-1])
+        from_one = from_one if told is None else told
+        if from_one is None:
+            raise CorpusError(
+                f'{table.name}: the choices are columns that count from 1, and nothing tells whether "{columns.label}" '
+                "counts from 0 or from 1. Name the columns from 0, such as choice0, or give letters as labels."
+            )
         if from_one:
             made.notes.append(f'{table.name}: "{columns.label}" counts the choices from 1')
     for row in rows:
@@ -103,6 +110,7 @@ def _read_table(table: Table, columns: _Columns, made: Labelled[ChoiceExample]) 
             row.report(str(fault))
         else:
             made.examples.append(example)
+    return from_one
 
 
 def _columns(table: Table, config: LabelledConfig, labelled: bool) -> _Columns:
@@ -142,10 +150,12 @@ def _not_found(table: Table, what: str, usual: Sequence[str]) -> CorpusError:
     )
 
 
-def _counts_from_one(labels: Sequence[Any], last: str) -> bool:
-    """Whether labels are the numbers of columns that count from 1, not places from 0."""
-    numbers = {str(label).strip() for label in labels}
-    return last in numbers and "0" not in numbers
+def _counts_from_one(labels: Sequence[Any], last: str) -> bool | None:
+    """Whether labels are the numbers of columns that count from 1, not places from 0; None where both may be."""
+    numbers = {number for label in labels if (number := str(label).strip()).isdecimal()}
+    if "0" in numbers or not numbers:
+        return False
+    return True if last in numbers else None
 
 
 def _example(row: Row, columns: _Columns, names: Sequence[str]) -> ChoiceExample:

@@ -8,7 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from bertsmith.progress import Reporter
 from bertsmith.text.streams import BadInput
+
+TOLD = 10  # broken examples that are told one by one
 
 Example = TypeVar("Example")
 
@@ -104,3 +107,19 @@ class Labelled(Generic[Example]):
     examples: list[Example]
     skipped: list[BadInput] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def tell(self, reporter: Reporter, which: str = "") -> int:
+        """Say what a user should know of how they were read; how many were left out.
+
+        Args:
+            reporter: is told.
+            which: what they are, such as "training ".
+        """
+        for note in self.notes:
+            reporter.say(f"{which}examples: {note}")
+        for bad in self.skipped[:TOLD]:
+            reporter.warn(f"left out: {bad.source}, {bad.place}: {bad.reason}")
+        count = sum(bad.count for bad in self.skipped)
+        if count:
+            reporter.warn(f"{count:,} broken {which}example(s) left out, {len(self.examples):,} kept")
+        return count

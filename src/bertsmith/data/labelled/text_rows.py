@@ -127,7 +127,8 @@ class TextRows:
         """The columns that are named, and those that are found; a note will tell the latter."""
         config = self.config
         text, pair = table.column(config.text_column), table.column(config.pair_column)
-        label = table.column(config.label_column) if self.labelled else None
+        # Where labels are not asked for, their column is still no text; a file to predict on may lack it.
+        label = table.column(config.label_column) if self.labelled else config.label_column
         others = [column for column in table.columns if column != label]
         if text is None and pair is not None:
             text = partner_of(pair, others)
@@ -137,7 +138,7 @@ class TextRows:
             label = first_of(self.usual, [column for column in table.columns if column not in (text, pair)])
         if text is None or (label is None and self.labelled):
             raise CorpusError(self._not_found(table, text))
-        columns = _Columns(text, pair, label)
+        columns = _Columns(text, pair, label if self.labelled else None)
         self._read.append(table.name)
         if config.header is None and table.columns[0] == "1" and table.columns[-1] == str(len(table.columns)):
             self.notes.append(f"{table.name}: no line of names, the first line is an example too; else pass --header")

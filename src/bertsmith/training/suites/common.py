@@ -12,7 +12,7 @@ from bertsmith.files import write_json
 from bertsmith.model.folder import read_model_folder
 from bertsmith.progress import Reporter
 from bertsmith.tasks.finetuning import FinetuneTask
-from bertsmith.tasks.registry import task_class
+from bertsmith.tasks.registry import task_class_of
 from bertsmith.text.sources import COMPRESSIONS
 from bertsmith.text.wordpiece import WordPiece
 from bertsmith.training.finetune import FinetuneResult, finetune
@@ -88,13 +88,8 @@ class Suite:
     def read(self, task: FinetuneTask[Any, Any], data: Any, reading: LabelledConfig) -> list[Any]:
         """Labelled examples that the run itself did not read; says what was left out."""
         labelled = task.read(data, reading, labels=task.head.labels or None)
-        for remark in labelled.notes:
-            self.reporter.say(remark)
-        for bad in labelled.skipped[:10]:
-            self.reporter.warn(f"left out: {bad.source}, {bad.place}: {bad.reason}")
-        count = sum(bad.count for bad in labelled.skipped)
-        if count:
-            self.note(f"{count:,} broken example(s) left out, {len(labelled.examples):,} kept")
+        if count := labelled.tell(self.reporter):
+            self.notes.append(f"{count:,} broken example(s) left out, {len(labelled.examples):,} kept")
         return labelled.examples
 
     def note(self, message: str) -> None:
@@ -138,7 +133,7 @@ class FinetunedModel:
         self.model, _ = read_model_folder(folder)
         assert self.model.head is not None  # `finetune` wrote it
         longest = self.model.config.max_position_embeddings
-        kind = task_class(self.model.head.task)
+        kind = task_class_of(self.model.head)
         self.task: FinetuneTask[Any, Any] = kind(self.model.head, WordPiece.load(folder), longest=longest)
 
     def answer(self, examples: Sequence[Any], what: str, reporter: Reporter) -> list[Any]:
