@@ -22,7 +22,8 @@ def commands() -> list[str]:
     """Every `bertsmith …` of the README: in blocks, and whole ones between back-ticks."""
     lines = [line.strip() for block in blocks("sh") for line in block.splitlines()]
     lines += re.findall(r"`(bertsmith [^`]*(?:--out|report)[^`]*)`", README)
-    return [line.replace("--minutes 60", "--minutes 0.01") for line in lines if line.startswith("bertsmith ")]
+    lines = [line.replace("--minutes 60", "--minutes 0.01").replace(" TASK ", " classify ") for line in lines]
+    return [line for line in lines if line.startswith("bertsmith ")]
 
 
 @pytest.fixture
@@ -35,6 +36,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_bert: Path) -> P
     records = [json.dumps({"body": text}) for text in raw_text(1, documents=20).split("\n\n")]
     (tmp_path / "more/b.jsonl.gz").write_bytes(gzip.compress("\n".join(records).encode()))
     (tmp_path / "SOURCE").symlink_to(tiny_bert)
+    for name in ("train.csv", "dev.csv", "test.csv", "more.csv"):
+        (tmp_path / name).write_text("text,label\n" + "the pains,bad\na nurse,good\n" * 4)
+    question = {"id": "1", "question": "who?", "answers": [{"text": "nurse", "answer_start": 2}]}
+    squad = {"data": [{"paragraphs": [{"context": "a nurse in the ward", "qas": [question]}]}]}
+    (tmp_path / "squad.json").write_text(json.dumps(squad))
+    (tmp_path / "glue_data/SST-2").mkdir(parents=True)
+    for name in ("train.tsv", "dev.tsv"):
+        (tmp_path / "glue_data/SST-2" / name).write_text("sentence\tlabel\n" + "the pains\t0\na nurse\t1\n" * 4)
     for name, value in {"SIZE": "tiny", "VOCAB_SIZE": "200", "EVALUATION_ROWS": "4", "BATCH_SIZE": "4"}.items():
         monkeypatch.setenv(f"BERTSMITH_{name}", value)
     return tmp_path
@@ -42,14 +51,17 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_bert: Path) -> P
 
 def test_every_command_runs(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(commands()) >= 7
+    monkeypatch.setenv("BERTSMITH_STEPS", "2")
+    files = ["--train", "squad.json", "--dev", "squad.json"]
+    assert main(["finetune", "answer", "--model", "SOURCE", *files, "--out", "my-qa"]) == 0  # the README has one
     for number, command in enumerate(commands()):
-        words = shlex.split(command)[1:]
+        words = shlex.split(command, comments=True)[1:]
         if words[0] == "pretrain":
             budget = "0" if "--minutes" in words else "2"
             monkeypatch.setenv("BERTSMITH_STEPS", budget) if budget != "0" else monkeypatch.delenv("BERTSMITH_STEPS")
-        folder = place / "my-bert"
-        if words[0] in ("pretrain", "import") and folder.exists():  # each is a beginning of its own
-            folder.rename(place / f"my-bert-{number}")
+        folder = place / ("my-task" if words[0] == "finetune" else "my-bert")
+        if words[0] in ("pretrain", "import", "finetune") and folder.exists():  # each is a beginning of its own
+            folder.rename(place / f"{folder.name}-{number}")
         if words[0] in ("fill", "tokenizer") and not folder.exists():
             pytest.fail(f"{command}: nothing has made my-bert yet")
         assert main(words) == 0, f"{command}\n{capsys.readouterr().err}"
@@ -58,4 +70,4 @@ def test_every_command_runs(place: Path, monkeypatch: pytest.MonkeyPatch, capsys
 def test_the_python_runs(place: Path, tiny_bert: Path) -> None:
     (place / "my-bert").symlink_to(tiny_bert)
     for block in blocks("python"):
-        exec(compile(block, "README.md", "exec"), {})
+        exec(compile(block, "README.md", "exec"), {"texts": ["the pains", "a nurse"], "labels": ["bad", "good"]})

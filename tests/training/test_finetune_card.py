@@ -84,7 +84,7 @@ def test_the_front_matter_is_yaml_in_the_schema_of_the_hub(tmp_path: Path) -> No
 
 def test_the_card_says_what_it_is_and_what_it_came_to(tmp_path: Path) -> None:
     _, body = card(tmp_path, summary(), kept=records())
-    assert r"fine-tuned with bertsmith 0.1.0 from models/\<my\>-bert on 900 examples (12,345 tokens)" in body
+    assert r"fine-tuned with bertsmith 0.1.0 from \<my\>-bert on 900 examples (12,345 tokens)" in body
     assert "| on 100 development examples |  |\n|---|---|\n| accuracy | 80.0% |\n| macro F1 | 75.0% |" in body
     assert "| Matthews correlation (MCC) | 0.612 |" in body
     assert r"by up to about ±8.0 points" in body

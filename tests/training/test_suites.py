@@ -158,4 +158,4 @@ def test_the_command_prints_the_table_and_takes_the_recipe(tiny_bert, tmp_path, 
     assert main([*words, *recipe, "--json"]) == 0
     assert set(json.loads(capsys.readouterr().out)["metrics"]) == {"rte_accuracy"}
     assert main(["evaluate", str(tiny_bert), str(folder), "--epochs", "2"]) == 2
-    assert "--epochs: nothing is trained without --suite" in capsys.readouterr().err
+    assert "--epochs: idle, since nothing is trained without --suite" in capsys.readouterr().err

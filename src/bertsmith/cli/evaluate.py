@@ -42,7 +42,8 @@ def evaluate(
         return
     if changed := training.model_dump().items() - FinetuneConfig().model_dump().items():
         names = ", ".join(sorted(f"--{name.replace('_', '-')}" for name, _ in changed))
-        raise ConfigError(f"{names}: nothing is trained without --suite. Leave it out, or name a suite.")
+        # Not refused: it may come from the environment, for other commands.
+        reporter().warn(f"{names}: idle, since nothing is trained without --suite")
     from bertsmith.inference.evaluate import evaluate as measure
 
     result = measure(model, data, reading=reading, predictions=out, reporter=reporter())
