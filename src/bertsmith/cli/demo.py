@@ -88,8 +88,8 @@ def verdict(parts: Comparison) -> str:
     if parts.gain < 0:
         return f"Pretraining cost {points} points (noise: {noise}): it was too short to help. Give it more --minutes."
     return (
-        f"Pretraining bought {points} points (noise: {noise}), from text without labels. Examples, recipe, seed and "
-        "head are the same; one run each."
+        f"Pretraining bought {points} points, from text without labels: examples, recipe, seed and first head are the "
+        f"same. So few docstrings leave {noise} points of noise, and one run each may differ by more with another seed."
     )
 
 
