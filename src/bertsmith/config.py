@@ -16,7 +16,7 @@ Size = Literal["tiny", "mini", "small", "medium", "base", "large"]
 Objective = Literal["mlm+nsp", "mlm"]
 Precision = Literal["auto", "float32", "bfloat16"]
 TaskName = Literal["classify", "regress", "tag", "answer", "choose"]
-FinetuneName = TaskName | Literal["sentiment"]  # with the presets
+FinetuneName = Literal["classify", "sentiment", "regress", "tag", "answer", "choose"]  # with the presets
 OnBadInput = Literal["stop", "skip"]
 
 # (layers, hidden size); heads are 64 wide and the feed-forward is four times the hidden size.
