@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bertsmith.config import LabelledConfig
-from bertsmith.data.labelled.rows import Table, read_rows, read_tables
+from bertsmith.data.labelled.rows import Table, read_tables
 from bertsmith.errors import CorpusError
 from bertsmith.text.streams import BadInput
 
@@ -25,6 +25,12 @@ COMPRESS = {
     ".zst": lambda data: pa.compress(data, codec="zstd", asbytes=True),
 }
 CELLS = {"text": ['a "quoted" word', "zwei, drei"], "label": ["x", "y"]}
+
+
+def read_rows(data, config, skipped):
+    """The rows of all tables, one after the other."""
+    for table in read_tables(data, config, skipped):
+        yield from table.rows
 
 
 def as_bytes(ending: str) -> bytes:

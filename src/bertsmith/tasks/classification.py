@@ -30,7 +30,7 @@ from bertsmith.data.labelled.texts import read_classified
 from bertsmith.data.windows import Encoded, WindowBatch
 from bertsmith.errors import CorpusError
 from bertsmith.tasks.finetuning import MOST_WRONG, Findings, FinetuneTask, Float32s, Mistake, Table
-from bertsmith.tasks.sequences import mean_of_groups, sequence_windows
+from bertsmith.tasks.sequences import mean_of_groups, windows_of
 
 THRESHOLD = 0.5  # of each label's probability, where several may hold
 
@@ -94,14 +94,7 @@ class ClassificationTask(FinetuneTask[TextExample, Classification]):
         return np.array([total / (len(head.labels) * max(1, counts[label])) for label in head.labels], np.float32)
 
     def encode(self, examples: Sequence[TextExample]) -> list[Encoded]:
-        windows = sequence_windows(
-            self.tokenizer,
-            [example.text for example in examples],
-            [example.pair for example in examples],
-            window_tokens=self.window_tokens,
-            overlap_tokens=self.head.overlap_tokens,
-            every_place=self.head.feature_layers > 0,
-        )
+        windows = windows_of(self, [example.text for example in examples], [example.pair for example in examples])
         return [Encoded(each, self._targets(example)) for each, example in zip(windows, examples, strict=True)]
 
     def _targets(self, example: TextExample) -> NDArray[Any]:

@@ -27,7 +27,7 @@ from bertsmith.data.labelled.choices import read_choices
 from bertsmith.data.labelled.examples import ChoiceExample, Labelled
 from bertsmith.data.windows import Encoded, WindowBatch
 from bertsmith.tasks.finetuning import MOST_WRONG, Findings, FinetuneTask, Float32s, Mistake, Table
-from bertsmith.tasks.sequences import mean_of_groups, sequence_windows
+from bertsmith.tasks.sequences import mean_of_groups, windows_of
 
 UNKNOWN = -1  # the right choice, where it is not known
 
@@ -79,13 +79,10 @@ class MultipleChoiceTask(FinetuneTask[ChoiceExample, Choice]):
 
     def encode(self, examples: Sequence[ChoiceExample]) -> list[Encoded]:
         of_choices = iter(
-            sequence_windows(
-                self.tokenizer,
+            windows_of(
+                self,
                 [example.text for example in examples for _ in example.choices],
                 [choice for example in examples for choice in example.choices],
-                window_tokens=self.window_tokens,
-                overlap_tokens=self.head.overlap_tokens,
-                every_place=self.head.feature_layers > 0,
             )
         )
         return [_encoded(example, [next(of_choices) for _ in example.choices]) for example in examples]

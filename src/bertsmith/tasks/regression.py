@@ -25,7 +25,7 @@ from bertsmith.data.windows import Encoded, WindowBatch
 from bertsmith.errors import CorpusError
 from bertsmith.model.bert import Bert
 from bertsmith.tasks.finetuning import MOST_WRONG, Findings, FinetuneTask, Float32s, Mistake
-from bertsmith.tasks.sequences import mean_of_groups, sequence_windows
+from bertsmith.tasks.sequences import mean_of_groups, windows_of
 
 
 class RegressionTask(FinetuneTask[TextExample, float]):
@@ -53,14 +53,7 @@ class RegressionTask(FinetuneTask[TextExample, float]):
         )
 
     def encode(self, examples: Sequence[TextExample]) -> list[Encoded]:
-        windows = sequence_windows(
-            self.tokenizer,
-            [example.text for example in examples],
-            [example.pair for example in examples],
-            window_tokens=self.window_tokens,
-            overlap_tokens=self.head.overlap_tokens,
-            every_place=self.head.feature_layers > 0,
-        )
+        windows = windows_of(self, [example.text for example in examples], [example.pair for example in examples])
         scores = [[] if example.score is None else [example.score] for example in examples]
         return [Encoded(each, np.array(score, np.float32)) for each, score in zip(windows, scores, strict=True)]
 

@@ -6,6 +6,7 @@ Letters: W windows, P places that the task reads, O outputs, G groups of windows
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bertsmith.data.windows import Window, sliding_windows
+from bertsmith.tasks.finetuning import FinetuneTask
 from bertsmith.text.wordpiece import WordPiece
 
 OVERLAP_TOKENS = 32  # about a sentence, so that what is said at an edge is read whole somewhere
@@ -20,14 +22,8 @@ OVERLAP_TOKENS = 32  # about a sentence, so that what is said at an edge is read
 Int32s = NDArray[np.int32]
 
 
-def sequence_windows(
-    tokenizer: WordPiece,
-    texts: Sequence[str],
-    pairs: Sequence[str | None],
-    *,
-    window_tokens: int,
-    overlap_tokens: int | None,
-    every_place: bool,
+def windows_of(
+    task: FinetuneTask[Any, Any], texts: Sequence[str], pairs: Sequence[str | None]
 ) -> list[tuple[Window, ...]]:
     """The windows of each text or pair: `[CLS] text [SEP]` or `[CLS] text [SEP] pair [SEP]`.
 
@@ -35,15 +31,15 @@ def sequence_windows(
     both are longer than that, both slide. Every token is read in some window.
 
     Args:
-        tokenizer: the model's; special tokens in a text are plain text.
-        texts, pairs: of equal number; None for a text alone.
-        window_tokens: longest window, special tokens included.
-        overlap_tokens: that neighbours share; None for OVERLAP_TOKENS, and at most a quarter of what slides.
-        every_place: read the hidden states of all tokens, not of [CLS] alone.
+        task: its head says how long windows are and what neighbours share (OVERLAP_TOKENS and at most a quarter of what
+            slides, if it says nothing); in feature mode all hidden states are read, else those of [CLS].
+        texts, pairs: of equal number; None for a text alone. Special tokens in them are plain text.
     """
-    flat, lengths = tokenizer.encode_sentences([*texts, *(pair or "" for pair in pairs)])
+    flat, lengths = task.tokenizer.encode_sentences([*texts, *(pair or "" for pair in pairs)])
     ids = np.split(flat, np.cumsum(lengths)[:-1]) if len(lengths) else []
-    sliding = _Sliding(tokenizer, window_tokens, overlap_tokens, every_place)
+    sliding = _Sliding(
+        task.tokenizer, task.window_tokens, task.head.overlap_tokens, every_place=task.head.feature_layers > 0
+    )
     return [
         sliding.alone(first) if pair is None else sliding.pair(first, second)
         for first, second, pair in zip(ids[: len(texts)], ids[len(texts) :], pairs, strict=True)
@@ -53,7 +49,9 @@ def sequence_windows(
 class _Sliding:
     """Cuts token ids into windows."""
 
-    def __init__(self, tokenizer: WordPiece, window_tokens: int, overlap_tokens: int | None, every_place: bool) -> None:
+    def __init__(
+        self, tokenizer: WordPiece, window_tokens: int, overlap_tokens: int | None, *, every_place: bool
+    ) -> None:
         self.cls, self.sep = np.array([tokenizer.cls_id], np.int32), np.array([tokenizer.sep_id], np.int32)
         self.window_tokens, self.overlap_tokens, self.every_place = window_tokens, overlap_tokens, every_place
 

@@ -144,24 +144,6 @@ def read_tables(data: Any, config: LabelledConfig, skipped: list[BadInput]) -> I
             yield from _cell_table(source, config, bad)
 
 
-def read_rows(data: Any, config: LabelledConfig, skipped: list[BadInput]) -> Iterator[Row]:
-    """The rows of all tables, one after the other; see `read_tables`.
-
-    A row that cannot be parsed (malformed JSON, too many cells, undecodable bytes) is reported here. What is wrong with
-    its values, the caller reports:
-
-        for row in read_rows(data, config, skipped):
-            question = row.text("question")      # reports and gives None where it is missing or blank
-            if question is None:
-                continue
-            if not isinstance(row.values.get("choices"), list):
-                row.report('"choices" must be a list')
-                continue
-    """
-    for table in read_tables(data, config, skipped):
-        yield from table.rows
-
-
 def _cell_table(source: Source, config: LabelledConfig, bad: BadInputs) -> Iterator[Table]:
     rows = read_cells(source, bad)
     if (first := next(rows, None)) is None:

@@ -35,8 +35,8 @@ def read_tagged(
 
     Args:
         data: a path, glob, folder or URL, or several: .jsonl, .parquet and .csv are tables, .conllu is CoNLL-U, all
-            others are CoNLL columns; or a list of TaggedText, of (words, tags) or of (text, spans), or what `read_rows`
-            takes.
+            others are CoNLL columns; or a list of TaggedText, of (words, tags) or of (text, spans), or what
+            `read_tables` takes.
         config: `text_column` and `label_column` name columns: of a table; of CoNLL columns by number; of CoNLL-U
             "upos", "xpos" or a number.
         labels: the tags that there are; None to take them as they come.
