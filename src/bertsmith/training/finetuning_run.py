@@ -275,7 +275,8 @@ def check_layers(config: FinetuneConfig, layers: int) -> None:
 
 
 def prepare_model(model: Bert, config: FinetuneConfig) -> None:
-    """Set dropout, and freeze what is not to be trained."""
+    """Set dropout, freeze what is not to be trained, and let the words that no batch has cost nothing."""
+    model.encoder.embeddings.word.sparse = True
     if config.dropout is not None:
         model.set_dropout(config.dropout)
     if config.feature_layers:
