@@ -154,6 +154,21 @@ def test_too_few_and_too_many_cells(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(("name", "cut"), [("a.csv", ","), ("a.tsv", "\t")])
+def test_a_row_of_empty_cells_is_told_and_a_blank_line_is_not(tmp_path, name, cut):
+    lines = ["text,label", "a,1", "", " , ", ",,", "b,"]
+    path = write(tmp_path, name, "\n".join(lines).replace(",", cut) + "\n")
+    with pytest.raises(CorpusError, match=rf"{name}, line 4: all 2 cells are empty\. .*--on-bad-input skip"):
+        values(path)
+    skipped: list[BadInput] = []
+    rows = read_rows(path, LabelledConfig(on_bad_input="skip"), skipped)
+    assert [row.values for row in rows] == [{"text": "a", "label": "1"}, {"text": "b", "label": ""}]
+    assert [(bad.place, bad.reason) for bad in skipped] == [
+        ("line 4", "all 2 cells are empty"),
+        ("line 5", "all 3 cells are empty"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "data", "words"),
     [

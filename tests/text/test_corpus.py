@@ -215,6 +215,13 @@ def test_csv_quotes_lines_and_cells(tmp_path):
     assert "0xe9" in bad[2][1]
 
 
+def test_a_row_of_empty_cells_is_told(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("id,text\n1,one\n\n,\n2,\n")
+    assert "line 4: all 2 cells are empty" in message(path)
+    assert skip(path) == (["one"], [("line 4", "all 2 cells are empty")])
+
+
 def test_an_open_quote_does_not_swallow_the_rest_in_silence(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text('text\none\n"two\nthree\nfour\n')

@@ -110,15 +110,22 @@ def _mended(value: Any) -> Any:
 
 
 def read_cells(source: Source, bad: BadInputs) -> Iterator[tuple[str, list[str]]]:
-    """(place, cells) of each row of a .csv (quoted as RFC 4180 says) or a .tsv (a row a line), the first included."""
-    return _tsv_rows(source, bad) if source.format == "tsv" else _csv_rows(source, bad)
+    """(place, cells) of each row of a .csv (quoted as RFC 4180 says) or a .tsv (a row a line), the first included.
+
+    Blank lines are passed over; a row of several cells that are all blank is reported, and left out.
+    """
+    for place, cells in _tsv_rows(source, bad) if source.format == "tsv" else _csv_rows(source, bad):
+        if len(cells) > 1 and not any(map(str.strip, cells)):
+            bad.report(place, f"all {len(cells)} cells are empty")
+        else:
+            yield place, cells
 
 
 def _tsv_rows(source: Source, bad: BadInputs) -> Iterator[tuple[str, list[str]]]:
     # Most .tsv files of the field hold bare quotation marks: a cell is unquoted only if it is quoted whole.
     for line in read_lines(source, bad):
         text = line.decode(bad)
-        if text is not None and text.strip():
+        if text is not None and (text.strip() or "\t" in text):
             cells = text.split("\t")
             yield f"line {line.number:,}", [_unquoted(cell) for cell in cells] if '"' in text else cells
 
