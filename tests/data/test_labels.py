@@ -33,7 +33,7 @@ def test_a_number_that_a_missing_neighbour_made_a_float(tmp_path):
         ("joy,anger", ("joy", "anger")),
         (" joy , anger,joy", ("joy", "anger")),
         ("", ()),
-        (None, ()),
+        ("joy,,anger", ("joy", "anger")),
         ('["joy", "anger, cold"]', ("joy", "anger, cold")),
         ("['joy', 'anger']", ("joy", "anger")),
         ("[]", ()),
@@ -47,6 +47,17 @@ def test_several_labels(cell, labels):
     assert example.labels == labels
 
 
+@pytest.mark.parametrize("missing", [None, float("nan"), np.float64("nan")])
+def test_a_missing_label_is_not_the_same_as_none_of_the_labels(missing):
+    rows = [{"text": "t", "label": []}, {"text": "u", "label": missing}, {"text": "v", "label": ["joy", missing]}]
+    said = message(rows[:2], multi_label=True)
+    assert "row 2 of the data: no label; where none of them holds, there is an empty list or an empty text" in said
+    read = classified(rows, multi_label=True, on_bad_input="skip")
+    assert [(example.text, example.labels) for example in read.examples] == [("t", ())]
+    assert [bad.place for bad in read.skipped] == ["row 2", "row 3"]
+    assert read.skipped[1].reason.startswith("one of the labels is missing")
+
+
 def test_several_labels_in_files(tmp_path):
     path = write(tmp_path, "a.tsv", "text\tlabels\nboth\tjoy|anger\nnone\t\n")
     assert [e.labels for e in classified(path, multi_label=True, label_separator="|").examples] == [
@@ -55,6 +66,9 @@ def test_several_labels_in_files(tmp_path):
     ]
     lines = write(tmp_path, "a.jsonl", '{"text": "t", "labels": ["joy"]}\n{"text": "u"}')
     assert 'line 2: no "labels"' in message(lines, multi_label=True)
+    for cell in ("null", "NaN", "[null]", '"[null]"'):
+        lines = write(tmp_path, "b.jsonl", f'{{"text": "t", "labels": ["joy"]}}\n{{"text": "u", "labels": {cell}}}')
+        assert "b.jsonl, line 2: " in message(lines, multi_label=True)
 
 
 def test_several_labels_where_one_is_needed():

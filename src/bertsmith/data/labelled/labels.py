@@ -82,8 +82,10 @@ def label_of(value: Any) -> str | None:
 def labels_of(value: Any, separator: str) -> tuple[str, ...]:
     """Any number of labels, each once: a list, a JSON list in a string, or a string with separators.
 
+    An empty list or string says that none holds; what is missing says nothing, and is no label.
+
     Raises:
-        LabelFault: something in it is no text and no number.
+        LabelFault: it is missing, or something in it is, or is no text and no number.
     """
     if isinstance(value, str):
         value = _listed(value.strip()) if value.strip()[:1] == "[" else value.split(separator)
@@ -92,7 +94,11 @@ def labels_of(value: Any, separator: str) -> tuple[str, ...]:
     if isinstance(value, set | frozenset):
         value = sorted(value, key=str)
     items = value if isinstance(value, list | tuple) else [value]
-    return tuple(dict.fromkeys(label for item in items if (label := label_of(item)) is not None))
+    labels = [label_of(item) for item in items]
+    if any(label is None and not isinstance(item, str) for label, item in zip(labels, items, strict=True)):
+        missing = "one of the labels is missing" if isinstance(value, list | tuple) else "no label"
+        raise LabelFault(f"{missing}; where none of them holds, there is an empty list or an empty text")
+    return tuple(dict.fromkeys(label for label in labels if label is not None))
 
 
 def _listed(text: str) -> list[Any]:
