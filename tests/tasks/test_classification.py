@@ -188,6 +188,13 @@ def test_figures_and_findings(task):
     assert all(mistake.badness == pytest.approx(0.9) for mistake in findings.mistakes)
 
 
+def test_of_labels_0_and_1_there_is_the_f1_of_1(tiny_bert):
+    examples = [TextExample(str(n), labels=(label,)) for n, label in enumerate("1101000")]
+    answers = [Classification((label,), {}) for label in "1011000"]  # 2 of 3 that are 1, and 1 that is not
+    task = task_of(ClassificationTask, HeadConfig(task="classify", labels=("0", "1")), tiny_bert)
+    assert task.score(examples, answers)["f1"] == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
+
+
 def test_labels_are_found_and_ordered(tiny_bert):
     examples = [TextExample("a", labels=(label,)) for label in ["10", "9", "9", "x"]]
     head = ClassificationTask.head_for(examples, LabelledConfig(), FinetuneConfig(max_length_tokens=16))

@@ -12,6 +12,8 @@ from sklearn.metrics import accuracy_score, f1_score
 from transformers import BertForSequenceClassification, BertTokenizerFast
 
 from bertsmith.errors import ConfigError, CorpusError
+from bertsmith.tasks.classification import ClassificationTask
+from bertsmith.training.finetuning_run import FinetuningRun
 from bertsmith.training.suites import run_suite
 from bertsmith.training.suites.glue_tasks import PARTS, SUBMISSION
 from training.suite_folders import TINY, Told, small_glue, text, write_glue, write_pairs, write_rows
@@ -106,6 +108,30 @@ def test_the_figures_are_glues(result):
     nine = ["mnli_m_accuracy", "mnli_mm_accuracy", "qqp_f1", "qnli_accuracy", "sst_2_accuracy", "cola_mcc"]
     nine += ["sts_b_spearman", "mrpc_f1", "rte_accuracy"]
     assert result.metrics["average"] == pytest.approx(fmean(result.metrics[name] for name in nine))
+
+
+@pytest.mark.parametrize(
+    ("task", "figure"),
+    [("CoLA", "mcc"), ("MRPC", "f1"), ("QQP", "f1"), ("STS-B", "spearman"), ("RTE", "accuracy"), ("MNLI", "accuracy")],
+)
+def test_what_is_kept_is_chosen_by_glues_figure(task, figure, result):
+    assert json.loads((result.out / task / "training" / "result.json").read_text())["headline"] == figure
+
+
+def test_the_best_weights_of_cola_are_those_of_the_best_mcc(tiny_bert, tmp_path, monkeypatch):
+    rows = [["gj04", n % 2, "", text(n)] for n in range(8)]
+    for split in ("train", "dev"):
+        write_rows(tmp_path / "glue" / "CoLA" / f"{split}.tsv", "", rows)
+    given = iter([(0.9, 0.1), (0.5, 0.8), (0.7, 0.3), (0.5, 0.8)])  # the last once more, of what was kept
+    monkeypatch.setattr(
+        ClassificationTask, "score", lambda *_: dict(zip(("accuracy", "mcc"), next(given), strict=True))
+    )
+    kept, keep = [], FinetuningRun._keep_best
+    monkeypatch.setattr(FinetuningRun, "_keep_best", lambda run, *more: (kept.append(len(kept)), keep(run, *more)))
+    config = TINY.but(steps=3, evaluate_every_steps=1)
+    result = run_suite("glue", tiny_bert, tmp_path / "glue", tmp_path / "out", config=config)
+    assert len(kept) == 2, "the first evaluation, and the second; not the third, whose accuracy alone is better"
+    assert result.metrics["cola_mcc"] == 0.8
 
 
 def test_f1_is_that_of_paraphrases(glue, tiny_bert, tmp_path):

@@ -33,6 +33,7 @@ from bertsmith.tasks.finetuning import MOST_WRONG, Findings, FinetuneTask, Float
 from bertsmith.tasks.sequences import mean_of_groups, windows_of
 
 THRESHOLD = 0.5  # of each label's probability, where several may hold
+BINARY = ("0", "1")  # labels of which it is known which is the positive one
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,8 @@ class ClassificationTask(FinetuneTask[TextExample, Classification]):
         else:
             one = len({*truth.tolist(), *guess.tolist()}) == 1  # there is no correlation to speak of
             figures["mcc"] = 0.0 if one else matthews_corrcoef(truth, guess)
+        if self.head.labels == BINARY and not self.head.multi_label:
+            figures["f1"] = f1_score(truth, guess, zero_division=0)  # of label 1, as GLUE counts it
         return {name: float(value) for name, value in figures.items()}
 
     def _indicators(

@@ -54,6 +54,7 @@ def read_course(
     config: FinetuneConfig,
     reading: LabelledConfig,
     reporter: Reporter,
+    headline: str | None = None,
 ) -> Course:
     """Read a model folder's tokenizer and the examples, find the labels, cut the windows.
 
@@ -65,6 +66,7 @@ def read_course(
         config: the recipe.
         reading: how examples are read.
         reporter: told of progress.
+        headline: the figure to choose by; None for the task's own.
 
     Raises:
         CorpusError: broken examples, or too few.
@@ -99,6 +101,7 @@ def read_course(
         encode_all(task, learned, "training", reporter),
         encode_all(task, measured, "development", reporter) if measured else None,
         choose_precision(config.precision),
+        headline or task.headline,
     )
 
 
@@ -146,7 +149,7 @@ def encode_all(task: FinetuneTask[Any, Any], examples: Sequence[Any], which: str
     return Examples(examples, encoded)
 
 
-def finetune(
+def finetune(  # noqa: PLR0913 - what is given once a run, by name
     name: FinetuneName,
     train: Any,
     out: Path,
@@ -156,6 +159,7 @@ def finetune(
     config: FinetuneConfig = FinetuneConfig(),
     reading: LabelledConfig = LabelledConfig(),
     reporter: Reporter = Silent(),
+    headline: str | None = None,
 ) -> FinetuneResult:
     """Fine-tune a model on labelled examples; the same call again goes on where it stopped.
 
@@ -168,6 +172,7 @@ def finetune(
         config: the recipe.
         reading: how examples are read.
         reporter: told of progress.
+        headline: the figure of the task by which weights, seeds and trials are chosen; None for the task's own.
 
     Raises:
         ConfigError: settings that contradict each other, or the run that the folder holds.
@@ -180,7 +185,9 @@ def finetune(
     settings |= {"train": _named(train), "dev": _named(dev)}
     with run.locked():
         run.check_same(settings)
-        course = read_course(name, model, train, dev, config=config, reading=reading, reporter=reporter)
+        course = read_course(
+            name, model, train, dev, config=config, reading=reading, reporter=reporter, headline=headline
+        )
         finished = _finished(run, course)
         if finished:
             reporter.say(f"{out}: this fine-tuning is finished already")
@@ -278,7 +285,7 @@ def train_into(course: Course, config: FinetuneConfig, run: RunFolder, reporter:
     summary = Summary(
         task=course.task.name,
         source=str(course.source),
-        headline=course.task.headline,
+        headline=course.headline,
         metrics=trained.metrics,
         data=course.data,
         counts={

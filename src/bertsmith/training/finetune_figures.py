@@ -46,6 +46,7 @@ TASKS: Mapping[TaskName, str] = {
 
 _FIGURES: Mapping[str, Figure] = {
     "accuracy": Figure("accuracy", "share", "accuracy"),
+    "f1": Figure("F1 of label 1", "share", "f1"),
     "f1_macro": Figure("macro F1", "share", "f1", "macro"),
     "f1_weighted": Figure("weighted F1", "share", "f1", "weighted"),
     "f1_micro": Figure("micro F1", "share", "f1", "micro"),

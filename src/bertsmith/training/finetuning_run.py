@@ -70,6 +70,7 @@ class Course:
         tokenizer: the model's.
         train, dev: examples; without `dev` nothing is evaluated and the last weights are kept.
         precision: of the products; measured once, so that all runs are alike.
+        headline: the figure by which weights, seeds and trials are chosen; more is better.
     """
 
     task: FinetuneTask[Any, Any]
@@ -78,6 +79,7 @@ class Course:
     train: Examples
     dev: Examples | None
     precision: Precision
+    headline: str
 
     @cached_property
     def data(self) -> str:
@@ -122,7 +124,7 @@ class FinetuningRun:
 
     def __init__(self, course: Course, *, config: FinetuneConfig, folder: RunFolder | None, reporter: Reporter) -> None:
         self.task, self.train, self.dev = course.task.copy(), course.train, course.dev
-        self.precision, self.data = course.precision, course.data
+        self.precision, self.data, self.headline = course.precision, course.data, course.headline
         self.config, self.folder, self.reporter = config, folder, reporter
         generator = torch.Generator().manual_seed(config.seed)
         self.model, self.drawn = read_for_task(course.source, course.task.head, generator=generator)
@@ -189,7 +191,7 @@ class FinetuningRun:
             evaluate=self._evaluate,
             weights=lambda: to_hf_tensors(self.model),
             save=self._save if self.folder else None,
-            headline=self.task.headline if self.dev else None,
+            headline=self.headline if self.dev else None,
             keep_best=self._keep_best if self._keeps_best else None,
         )
         return Loop(

@@ -63,8 +63,17 @@ class Suite:
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def finetune(self, name: str, task: FinetuneName, train: Any, dev: Any, reading: LabelledConfig) -> FinetuneResult:
-        """Fine-tune into a folder of this name, go on there, or take what is finished there."""
+    def finetune(
+        self,
+        name: str,
+        task: FinetuneName,
+        train: Any,
+        dev: Any,
+        reading: LabelledConfig,
+        *,
+        headline: str | None = None,
+    ) -> FinetuneResult:
+        """Fine-tune into a folder of this name, go on there, or take what is finished there; see `finetune`."""
         result = finetune(
             task,
             train,
@@ -74,6 +83,7 @@ class Suite:
             config=self.config,
             reading=reading,
             reporter=self.reporter,
+            headline=headline,
         )
         summary = result.summary
         self.done[name] = {

@@ -14,7 +14,6 @@ from typing import Any
 from bertsmith.config import LabelledConfig
 from bertsmith.errors import ConfigError
 from bertsmith.files import atomic_path, make_folder, write_json, write_text
-from bertsmith.tasks.finetuning import Findings
 from bertsmith.training.finetune import FinetuneResult
 from bertsmith.training.run_folder import RunFolder
 from bertsmith.training.suites.common import (
@@ -128,6 +127,7 @@ class _TaskRun:
             _named(self.files.train),
             _named(self.files.devs.get(first.name)),
             reading,
+            headline=self.task.figures[0],
         )
         measured = {first.name: self._own(result, first)}
         for part in others:
@@ -137,7 +137,7 @@ class _TaskRun:
 
     def _own(self, result: FinetuneResult, part: Part) -> Measured:
         summary = result.summary
-        figures = _figures(self.task, summary.metrics, summary.findings)
+        figures = _figures(self.task, summary.metrics)
         return Measured(figures, examples_cell(summary.counts["dev"], part.name not in self.files.devs), summary)
 
     def _other(self, part: Part, reading: LabelledConfig) -> Measured:
@@ -149,7 +149,7 @@ class _TaskRun:
             task = self._model.task
             examples = self.suite.read(task, str(data), reading)
             answers = self._model.answer(examples, f"{part.name}, {data.name}", self.suite.reporter)
-            figures = _figures(self.task, task.score(examples, answers), task.findings(examples, answers))
+            figures = _figures(self.task, task.score(examples, answers))
             write_json(kept, {"examples": len(examples), "figures": figures})
         values: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
         return Measured(values["figures"], examples_cell(values["examples"]))
@@ -176,12 +176,9 @@ def _value(answer: Any) -> str:
     return label
 
 
-def _figures(task: GlueTask, metrics: Mapping[str, float], findings: Findings) -> dict[Figure, float]:
-    """GLUE's figures of a task; F1 is that of label 1."""
-    known = {**metrics}
-    if "f1" in task.figures:
-        known["f1"] = next(float(row[3]) for row in findings.tables[0].rows if row[0] == "1")
-    return {figure: known[figure] for figure in task.figures if figure in known}
+def _figures(task: GlueTask, metrics: Mapping[str, float]) -> dict[Figure, float]:
+    """GLUE's figures of a task."""
+    return {figure: metrics[figure] for figure in task.figures if figure in metrics}
 
 
 def _zipped(files: Sequence[Path], target: Path) -> Path:

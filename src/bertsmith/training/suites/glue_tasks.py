@@ -56,7 +56,7 @@ class GlueTask:
         label: column of the label or score.
         labels: what the server takes; of Hugging Face's copies, which count them from 0, in the same order. Empty for
             numbers from 0 to 5.
-        figures: GLUE's; the first is the paper's.
+        figures: GLUE's; the first is the paper's, and what weights, seeds and trials are chosen by.
         parts: its development and test sets.
         test_text: the column of the text in the test file, where it has another name there.
     """
