@@ -12,7 +12,8 @@ import torch._dynamo
 from bertsmith.config import FinetuneConfig, LabelledConfig
 from bertsmith.progress import Silent
 from bertsmith.tasks.registry import task_class
-from bertsmith.training.finetune import Course, read_course, train_once
+from bertsmith.training.course import Course, read_course
+from bertsmith.training.finetune import train_once
 from bertsmith.training.finetuning_run import Trained
 from side_by_side.job import Job, Outcome, child
 

@@ -27,7 +27,8 @@ from bertsmith.inference.predictor import Predictor
 from bertsmith.model.folder import write_model_folder
 from bertsmith.progress import Reporter, Silent, Terminal
 from bertsmith.text.wordpiece import WordPiece
-from bertsmith.training.finetune import read_course, train_once
+from bertsmith.training.course import read_course
+from bertsmith.training.finetune import train_once
 
 
 class _FineTuned(BaseEstimator):  # type: ignore[misc]

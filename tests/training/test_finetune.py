@@ -18,7 +18,8 @@ from bertsmith.inference.predictor import load
 from bertsmith.progress import Silent
 from bertsmith.tasks.classification import ClassificationTask
 from bertsmith.training import loop
-from bertsmith.training.finetune import FinetuneResult, finetune, hold_out
+from bertsmith.training.course import hold_out
+from bertsmith.training.finetune import FinetuneResult, finetune
 from bertsmith.training.journal import Journal
 from bertsmith.training.optimizer import build_optimizer, set_learning_rate
 from bertsmith.training.summary import read_summary

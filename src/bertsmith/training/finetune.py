@@ -8,25 +8,21 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bertsmith.config import FinetuneConfig, FinetuneName, LabelledConfig
-from bertsmith.data.random_bits import generator
-from bertsmith.errors import CheckpointError, ConfigError, CorpusError
+from bertsmith.errors import CheckpointError
 from bertsmith.files import link_or_copy
-from bertsmith.model.folder import read_model_config, write_model_folder
+from bertsmith.model.folder import write_model_folder
 from bertsmith.progress import Reporter, Silent
-from bertsmith.tasks.finetuning import BLOCK, FinetuneTask
-from bertsmith.tasks.registry import task_class
-from bertsmith.text.wordpiece import WordPiece
+from bertsmith.training.course import Course, read_course
 from bertsmith.training.finetune_card import write_finetune_card
 from bertsmith.training.finetune_report import write_finetune_report
-from bertsmith.training.finetuning_run import Course, Examples, FinetuningRun, Trained, check_layers
+from bertsmith.training.finetuning_run import FinetuningRun, Trained
 from bertsmith.training.journal import Journal, Record
-from bertsmith.training.precision import choose_precision
 from bertsmith.training.run_folder import RunFolder
 from bertsmith.training.search import Trial, search
 from bertsmith.training.summary import Summary, read_summary, write_summary
@@ -43,110 +39,6 @@ class FinetuneResult:
     def metrics(self) -> dict[str, float]:
         """Figures of the kept model on the development examples."""
         return self.summary.metrics
-
-
-def read_course(
-    name: FinetuneName,
-    source: Path,
-    train: Any,
-    dev: Any,
-    *,
-    config: FinetuneConfig,
-    reading: LabelledConfig,
-    reporter: Reporter,
-    headline: str | None = None,
-) -> Course:
-    """Read a model folder's tokenizer and the examples, find the labels, cut the windows.
-
-    Args:
-        name: of the task.
-        source: the model folder to begin with.
-        train: labelled examples: files or objects.
-        dev: likewise; None to keep a share of the training examples for evaluation, () to evaluate on nothing.
-        config: the recipe.
-        reading: how examples are read.
-        reporter: told of progress.
-        headline: the figure to choose by; None for the task's own.
-
-    Raises:
-        CorpusError: broken examples, or too few.
-        ModelFolderError, TokenizerError: the folder is none, or has no tokenizer.
-    """
-    kind = task_class(name)
-    shape = read_model_config(source)
-    check_layers(config, shape.num_hidden_layers)
-    if reading.multi_label and kind.name != "classify":
-        raise ConfigError(f"--multi-label has no use for {kind.name}: only classify gives several labels")
-    tokenizer = WordPiece.load(source)
-    labelled = kind.read(train, reading)
-    labelled.tell(reporter, "training ")
-    head = kind.head_for(labelled.examples, reading, config)
-    if dev is None:
-        learned, measured = hold_out(labelled.examples, config.dev_share, kind.group_of)
-        reporter.say(f"no --dev given: {len(measured):,} of the examples are kept for evaluation")
-    elif isinstance(dev, tuple) and not dev:
-        learned, measured = labelled.examples, []
-    else:
-        known = kind.read(dev, reading, labels=head.labels)
-        known.tell(reporter, "development ")
-        learned, measured = labelled.examples, known.examples
-    weights = kind.balanced_weights(learned, head) if config.class_weights == "balanced" else None
-    if config.class_weights == "balanced" and weights is None:
-        raise ConfigError(f"--class-weights balanced has no use for {kind.name}, which has no classes")
-    task = kind(head, tokenizer, longest=shape.max_position_embeddings, class_weights=weights)
-    return Course(
-        task,
-        source,
-        tokenizer,
-        encode_all(task, learned, "training", reporter),
-        encode_all(task, measured, "development", reporter) if measured else None,
-        choose_precision(config.precision),
-        headline or task.headline,
-    )
-
-
-def hold_out(
-    examples: Sequence[Any], share: float, group_of: Callable[[Any], object] = lambda example: None
-) -> tuple[list[Any], list[Any]]:
-    """Training and development examples: always the same of the same examples; groups stay together.
-
-    Raises:
-        CorpusError: fewer than two examples, or groups of them.
-    """
-    groups: dict[object, list[int]] = {}
-    for index, example in enumerate(examples):
-        groups.setdefault((group_of(example) or ("alone", index)), []).append(index)
-    if len(groups) < 2:
-        raise CorpusError(
-            f"{len(examples)} training example(s), {len(groups)} that may be parted: at least two are needed, one of "
-            "them to evaluate on. Give more, or --dev."
-        )
-    members = list(groups.values())
-    chosen: set[int] = set()
-    for group in generator("development examples").permutation(len(members))[:-1]:
-        if chosen and len(chosen) + len(members[group]) / 2 > share * len(examples):
-            break
-        chosen.update(members[group])
-    return (
-        [example for index, example in enumerate(examples) if index not in chosen],
-        [example for index, example in enumerate(examples) if index in chosen],
-    )
-
-
-def encode_all(task: FinetuneTask[Any, Any], examples: Sequence[Any], which: str, reporter: Reporter) -> Examples:
-    """The windows of examples; says how many there are and how many slide."""
-    encoded = []
-    with reporter.track(f"reading {which} examples", total=len(examples), unit="examples") as track:
-        for first in range(0, len(examples), BLOCK):
-            encoded += task.encode(examples[first : first + BLOCK])
-            track.update(len(encoded))
-    tokens = sum(each.tokens for each in encoded)
-    long = sum(task.slides(each) for each in encoded)
-    said = f"{len(examples):,} {which} examples, {tokens:,} tokens"
-    if long:
-        said += f"; {long:,} are longer than {task.window_tokens} tokens and are read in overlapping windows"
-    reporter.say(said)
-    return Examples(examples, encoded)
 
 
 def finetune(  # noqa: PLR0913 - what is given once a run, by name

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bertsmith.config import FinetuneConfig, HeadConfig, Precision
+from bertsmith.config import FinetuneConfig, HeadConfig
 from bertsmith.data.example_feed import ExampleFeed
-from bertsmith.data.windows import Encoded, WindowBatch
-from bertsmith.errors import CheckpointError, ConfigError
+from bertsmith.data.windows import WindowBatch
+from bertsmith.errors import CheckpointError
 from bertsmith.files import atomic_path
 from bertsmith.model.bert import Bert
 from bertsmith.model.folder import read_for_task
 from bertsmith.model.formats import load_hf_tensors, to_hf_tensors
 from bertsmith.progress import Reporter
-from bertsmith.tasks.finetuning import FinetuneTask
-from bertsmith.text.wordpiece import WordPiece
 from bertsmith.training.budget import Budget
 from bertsmith.training.checkpoints import Checkpoint, load_last_good, save_checkpoint
+from bertsmith.training.course import Course
 from bertsmith.training.journal import Journal, Record
 from bertsmith.training.loop import Loop
 from bertsmith.training.recipe import Hooks, Recipe
@@ -33,58 +28,6 @@ from bertsmith.training.run_folder import RunFolder
 
 DEFAULT_EPOCHS = 3.0
 EPSILON = 1e-8  # of AdamW: with BERT's 1e-6 the first hundred steps learn less
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Labelled examples and their windows, which all runs on them share.
-
-    Attributes:
-        examples: of the task's type.
-        encoded: their windows, in the same order.
-    """
-
-    examples: Sequence[Any]
-    encoded: Sequence[Encoded]
-
-
-def examples_fingerprint(train: Examples, dev: Examples | None, labels: Sequence[str]) -> str:
-    """SHA-256 of what a model is taught and what it is measured on."""
-    digest = hashlib.sha256(repr(labels).encode())
-    for examples in (train, dev):
-        for each in examples.encoded if examples else ():
-            for window in each.windows:
-                digest.update(window.input_ids.tobytes())
-            digest.update(each.labels.tobytes())
-        digest.update(b"/")
-    return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class Course:
-    """What all runs of a fine-tuning share.
-
-    Attributes:
-        task: what is learned.
-        source: the model folder to begin with.
-        tokenizer: the model's.
-        train, dev: examples; without `dev` nothing is evaluated and the last weights are kept.
-        precision: of the products; measured once, so that all runs are alike.
-        headline: the figure by which weights, seeds and trials are chosen; more is better.
-    """
-
-    task: FinetuneTask[Any, Any]
-    source: Path
-    tokenizer: WordPiece
-    train: Examples
-    dev: Examples | None
-    precision: Precision
-    headline: str
-
-    @cached_property
-    def data(self) -> str:
-        """SHA-256 of what is taught and what is measured on."""
-        return examples_fingerprint(self.train, self.dev, self.task.head.labels)
 
 
 @dataclass(frozen=True)
@@ -263,17 +206,6 @@ def budget_of(config: FinetuneConfig) -> Budget:
     if config.minutes:
         return Budget(config.minutes, "minutes")
     return Budget(config.epochs or DEFAULT_EPOCHS, "epochs")
-
-
-def check_layers(config: FinetuneConfig, layers: int) -> None:
-    """Compare a recipe with a model's number of layers.
-
-    Raises:
-        ConfigError: it speaks of more layers than there are.
-    """
-    for name in ("freeze_layers", "feature_layers"):
-        if getattr(config, name) > layers:
-            raise ConfigError(f"--{name.replace('_', '-')} {getattr(config, name)}: the model has {layers} layers")
 
 
 def prepare_model(model: Bert, config: FinetuneConfig) -> None:

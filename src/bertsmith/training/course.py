@@ -1,0 +1,188 @@
+"""What all runs of a fine-tuning share: the task, the examples and their windows, what it begins with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bertsmith.config import FinetuneConfig, FinetuneName, LabelledConfig, Precision
+from bertsmith.data.random_bits import generator
+from bertsmith.data.windows import Encoded
+from bertsmith.errors import ConfigError, CorpusError
+from bertsmith.model.folder import read_model_config
+from bertsmith.progress import Reporter
+from bertsmith.tasks.finetuning import BLOCK, FinetuneTask
+from bertsmith.tasks.registry import task_class
+from bertsmith.text.wordpiece import WordPiece
+from bertsmith.training.precision import choose_precision
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Labelled examples and their windows, which all runs on them share.
+
+    Attributes:
+        examples: of the task's type.
+        encoded: their windows, in the same order.
+    """
+
+    examples: Sequence[Any]
+    encoded: Sequence[Encoded]
+
+
+def examples_fingerprint(train: Examples, dev: Examples | None, labels: Sequence[str]) -> str:
+    """SHA-256 of what a model is taught and what it is measured on."""
+    digest = hashlib.sha256(repr(labels).encode())
+    for examples in (train, dev):
+        for each in examples.encoded if examples else ():
+            for window in each.windows:
+                digest.update(window.input_ids.tobytes())
+            digest.update(each.labels.tobytes())
+        digest.update(b"/")
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Course:
+    """What all runs of a fine-tuning share.
+
+    Attributes:
+        task: what is learned.
+        source: the model folder to begin with.
+        tokenizer: the model's.
+        train, dev: examples; without `dev` nothing is evaluated and the last weights are kept.
+        precision: of the products; measured once, so that all runs are alike.
+        headline: the figure by which weights, seeds and trials are chosen; more is better.
+    """
+
+    task: FinetuneTask[Any, Any]
+    source: Path
+    tokenizer: WordPiece
+    train: Examples
+    dev: Examples | None
+    precision: Precision
+    headline: str
+
+    @cached_property
+    def data(self) -> str:
+        """SHA-256 of what is taught and what is measured on."""
+        return examples_fingerprint(self.train, self.dev, self.task.head.labels)
+
+
+def read_course(
+    name: FinetuneName,
+    source: Path,
+    train: Any,
+    dev: Any,
+    *,
+    config: FinetuneConfig,
+    reading: LabelledConfig,
+    reporter: Reporter,
+    headline: str | None = None,
+) -> Course:
+    """Read a model folder's tokenizer and the examples, find the labels, cut the windows.
+
+    Args:
+        name: of the task.
+        source: the model folder to begin with.
+        train: labelled examples: files or objects.
+        dev: likewise; None to keep a share of the training examples for evaluation, () to evaluate on nothing.
+        config: the recipe.
+        reading: how examples are read.
+        reporter: told of progress.
+        headline: the figure to choose by; None for the task's own.
+
+    Raises:
+        CorpusError: broken examples, or too few.
+        ModelFolderError, TokenizerError: the folder is none, or has no tokenizer.
+    """
+    kind = task_class(name)
+    shape = read_model_config(source)
+    check_layers(config, shape.num_hidden_layers)
+    if reading.multi_label and kind.name != "classify":
+        raise ConfigError(f"--multi-label has no use for {kind.name}: only classify gives several labels")
+    tokenizer = WordPiece.load(source)
+    labelled = kind.read(train, reading)
+    labelled.tell(reporter, "training ")
+    head = kind.head_for(labelled.examples, reading, config)
+    if dev is None:
+        learned, measured = hold_out(labelled.examples, config.dev_share, kind.group_of)
+        reporter.say(f"no --dev given: {len(measured):,} of the examples are kept for evaluation")
+    elif isinstance(dev, tuple) and not dev:
+        learned, measured = labelled.examples, []
+    else:
+        known = kind.read(dev, reading, labels=head.labels)
+        known.tell(reporter, "development ")
+        learned, measured = labelled.examples, known.examples
+    weights = kind.balanced_weights(learned, head) if config.class_weights == "balanced" else None
+    if config.class_weights == "balanced" and weights is None:
+        raise ConfigError(f"--class-weights balanced has no use for {kind.name}, which has no classes")
+    task = kind(head, tokenizer, longest=shape.max_position_embeddings, class_weights=weights)
+    return Course(
+        task,
+        source,
+        tokenizer,
+        encode_all(task, learned, "training", reporter),
+        encode_all(task, measured, "development", reporter) if measured else None,
+        choose_precision(config.precision),
+        headline or task.headline,
+    )
+
+
+def hold_out(
+    examples: Sequence[Any], share: float, group_of: Callable[[Any], object] = lambda example: None
+) -> tuple[list[Any], list[Any]]:
+    """Training and development examples: always the same of the same examples; groups stay together.
+
+    Raises:
+        CorpusError: fewer than two examples, or groups of them.
+    """
+    groups: dict[object, list[int]] = {}
+    for index, example in enumerate(examples):
+        groups.setdefault((group_of(example) or ("alone", index)), []).append(index)
+    if len(groups) < 2:
+        raise CorpusError(
+            f"{len(examples)} training example(s), {len(groups)} that may be parted: at least two are needed, one of "
+            "them to evaluate on. Give more, or --dev."
+        )
+    members = list(groups.values())
+    chosen: set[int] = set()
+    for group in generator("development examples").permutation(len(members))[:-1]:
+        if chosen and len(chosen) + len(members[group]) / 2 > share * len(examples):
+            break
+        chosen.update(members[group])
+    return (
+        [example for index, example in enumerate(examples) if index not in chosen],
+        [example for index, example in enumerate(examples) if index in chosen],
+    )
+
+
+def encode_all(task: FinetuneTask[Any, Any], examples: Sequence[Any], which: str, reporter: Reporter) -> Examples:
+    """The windows of examples; says how many there are and how many slide."""
+    encoded = []
+    with reporter.track(f"reading {which} examples", total=len(examples), unit="examples") as track:
+        for first in range(0, len(examples), BLOCK):
+            encoded += task.encode(examples[first : first + BLOCK])
+            track.update(len(encoded))
+    tokens = sum(each.tokens for each in encoded)
+    long = sum(task.slides(each) for each in encoded)
+    said = f"{len(examples):,} {which} examples, {tokens:,} tokens"
+    if long:
+        said += f"; {long:,} are longer than {task.window_tokens} tokens and are read in overlapping windows"
+    reporter.say(said)
+    return Examples(examples, encoded)
+
+
+def check_layers(config: FinetuneConfig, layers: int) -> None:
+    """Compare a recipe with a model's number of layers.
+
+    Raises:
+        ConfigError: it speaks of more layers than there are.
+    """
+    for name in ("freeze_layers", "feature_layers"):
+        if getattr(config, name) > layers:
+            raise ConfigError(f"--{name.replace('_', '-')} {getattr(config, name)}: the model has {layers} layers")
