@@ -1,5 +1,6 @@
 """Question answering: windows, offsets, losses, and answers joined over windows."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -109,6 +110,17 @@ def test_a_question_that_leaves_no_room_is_an_error_with_its_place(task):
     ):
         task.encode([question("pain " * 16 + "pain", CONTEXT)])
     assert task.encode([question("pain " * 16, CONTEXT)])
+
+
+def test_a_question_that_leaves_no_room_stops_or_is_left_out_with_its_place(task, tmp_path, tiny_bert):
+    rows = [{"question": text, "context": CONTEXT, "answer": "A nurse"} for text in ("who?", "pain " * 17, "whom?")]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(CorpusError, match=r"rows\.jsonl, line 2: the question has 17 tokens.* --on-bad-input skip"):
+        task.read_to_measure(str(path), LabelledConfig())
+    read = task.read_to_measure(str(path), LabelledConfig(on_bad_input="skip"))
+    assert [example.question for example in read.examples] == ["who?", "whom?"]
+    assert [(bad.place, bad.count) for bad in read.skipped] == [(f"{path}, line 2", 1)]
 
 
 # Labels and offsets.

@@ -285,6 +285,30 @@ def test_long_texts_are_counted_aloud(tiny_bert: Path, data: Path, tmp_path: Pat
     assert any("2 are longer than 32 tokens and are read in overlapping windows" in line for line in listener.said)
 
 
+def test_questions_too_long_for_a_window_are_left_out_and_counted(tiny_bert: Path, tmp_path: Path) -> None:
+    context = "a nurse saw the doctor in the ward"
+    rows = [
+        {"question": text, "context": context, "answer": "a nurse"} for text in ("who?", "pain " * 20, "whom?", "when?")
+    ]
+    for name in ("train", "dev"):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    files: dict[str, Any] = {"train": str(tmp_path / "train.jsonl"), "dev": str(tmp_path / "dev.jsonl")}
+    config = FinetuneConfig(**{**QUICK, "epochs": None, "steps": 1})
+    with pytest.raises(CorpusError, match=r"train\.jsonl, line 2: the question has 20 tokens"):
+        finetune("answer", **files, out=tmp_path / "run", model=tiny_bert, config=config)
+    listener, skip = Listener(), LabelledConfig(on_bad_input="skip")
+    out = tmp_path / "run"
+    result = finetune("answer", **files, out=out, model=tiny_bert, config=config, reading=skip, reporter=listener)
+    assert (result.summary.counts["train"], result.summary.counts["dev"]) == (3, 3)
+    left_out = [line for line in listener.said if "left out" in line]
+    assert left_out[0].startswith(f"warning: left out: {files['train']}, line 2: the question has 20 tokens")
+    assert left_out[1] == "warning: 1 broken training example(s) left out, 3 kept"
+    assert left_out[3] == "warning: 1 broken development example(s) left out, 3 kept"
+    assert evaluate(out, files["dev"], reading=skip).examples == 3
+    with pytest.raises(CorpusError, match=r"dev\.jsonl, line 2: the question has"):
+        evaluate(out, files["dev"])
+
+
 def test_what_users_get_wrong_is_explained(tiny_bert: Path, data: Path, tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("text,label\nnurse,a\npains,b\n")
     (tmp_path / "dev.csv").write_text("text,label\nnurse,a\npains,aa\n")

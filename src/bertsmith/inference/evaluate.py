@@ -48,7 +48,7 @@ def evaluate(
     """
     predictor = load(model)
     task = predictor.task
-    labelled = task.read(data, reading, labels=task.head.labels or None)
+    labelled = task.read_to_measure(data, reading)
     labelled.tell(reporter)
     if not labelled.examples:
         raise CorpusError(f"{data}: no examples to evaluate on")

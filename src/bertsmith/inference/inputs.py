@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from bertsmith.config import LabelledConfig
-from bertsmith.data.labelled.examples import ChoiceExample, QuestionExample, TextExample
+from bertsmith.data.labelled.examples import BadExamples, ChoiceExample, QuestionExample, TextExample
 from bertsmith.data.labelled.words import tagged_text
 from bertsmith.errors import ConfigError, CorpusError
 from bertsmith.progress import Reporter
@@ -54,10 +55,11 @@ def examples_of_files(
         CorpusError: broken or empty files.
     """
     read = task.read(files, reading, labelled=False)
-    read.tell(reporter)
-    if not read.examples:
+    examples = list(task.readable(read.examples, BadExamples(reading.on_bad_input, read.skipped)))
+    replace(read, examples=examples).tell(reporter)
+    if not examples:
         raise CorpusError(f"{', '.join(files)}: no examples")
-    return read.examples
+    return examples
 
 
 def lines_of_stdin(data: bytes) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -20,9 +20,10 @@ from torch.utils.checkpoint import checkpoint
 
 from bertsmith.config import FinetuneConfig, HeadConfig, LabelledConfig, TaskName
 from bertsmith.data.feed import MICRO_BATCH_TOKENS
-from bertsmith.data.labelled.examples import Labelled
+from bertsmith.data.labelled.examples import BadExamples, Labelled
 from bertsmith.data.windows import Encoded, WindowBatch, batch_windows, token_budget_batches
 from bertsmith.model.bert import Bert
+from bertsmith.text.streams import BadInputs
 from bertsmith.text.wordpiece import WordPiece
 
 Example = TypeVar("Example")
@@ -142,6 +143,26 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
         return None
 
     # How it is read and learned.
+
+    def readable(self, examples: Iterable[Example], bad: BadInputs) -> Iterator[Example]:
+        """The examples that windows have room for, as they come; the others are reported."""
+        coming = iter(examples)
+        while block := list(islice(coming, BLOCK)):
+            yield from self.fitting(block, bad)
+
+    def fitting(self, examples: Sequence[Example], bad: BadInputs) -> Sequence[Example]:
+        """As `readable`, of a few examples at once; most tasks can read all."""
+        return examples
+
+    def read_to_measure(self, data: Any, config: LabelledConfig) -> Labelled[Example]:
+        """Labelled examples with the labels that there are, which the task can read.
+
+        Raises:
+            CorpusError: as `read`, or an example that cannot be read.
+        """
+        read = self.read(data, config, labels=self.head.labels or None)
+        kept = list(self.readable(read.examples, BadExamples(config.on_bad_input, read.skipped)))
+        return replace(read, examples=kept)
 
     @abstractmethod
     def encode(self, examples: Sequence[Example]) -> list[Encoded]:

@@ -67,12 +67,7 @@ class MultipleChoiceTask(FinetuneTask[ChoiceExample, Choice]):
     def head_for(
         cls, examples: Sequence[ChoiceExample], config: LabelledConfig, training: FinetuneConfig
     ) -> HeadConfig:
-        return HeadConfig(
-            task="choose",
-            feature_layers=training.feature_layers,
-            max_length_tokens=training.max_length_tokens,
-            overlap_tokens=training.overlap_tokens,
-        )
+        return HeadConfig(task="choose", **training.reading())
 
     def slides(self, encoded: Encoded) -> bool:
         return len(encoded.windows) > len(np.unique(encoded.labels[:, 0]))

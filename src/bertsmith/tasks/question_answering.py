@@ -1,7 +1,8 @@
 """Extractive question answering: the span of the context that answers a question, or that there is none.
 
-A window is `[CLS] question [SEP] part of the context [SEP]`. The head gives each token of the part, and [CLS], a logit
-for being the answer's first token and one for being its last; [CLS] stands for "no answer here".
+A window is `[CLS] question [SEP] part of the context [SEP]` (`question_windows.py`). The head gives each token of the
+part, and [CLS], a logit for being the answer's first token and one for being its last; [CLS] stands for "no answer
+here".
 
 Letters: W windows, P places that the task reads, p those of one window, T tokens of a context, E examples.
 
@@ -11,7 +12,6 @@ Reference:
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,17 +26,17 @@ from torch.nn import functional as F
 from bertsmith.config import FinetuneConfig, HeadConfig, LabelledConfig
 from bertsmith.data.labelled.examples import Labelled, QuestionExample
 from bertsmith.data.labelled.questions import read_questions
-from bertsmith.data.windows import Encoded, Window, WindowBatch, sliding_windows
+from bertsmith.data.windows import Encoded, WindowBatch
 from bertsmith.errors import CorpusError
 from bertsmith.tasks.finetuning import Findings, FinetuneTask, Float32s
 from bertsmith.tasks.question_findings import question_findings
+from bertsmith.tasks.question_windows import MAX_ANSWER_TOKENS, EncodedQuestion, QuestionWindows
 from bertsmith.tasks.span_search import Spans, best_spans
 from bertsmith.tasks.squad_score import answer_scores, best_threshold, squad_figures
-from bertsmith.text.offsets import OffsetEncoder
+from bertsmith.text.streams import BadInputs
 from bertsmith.text.wordpiece import WordPiece
 
 WINDOW_TOKENS = 384  # where nothing else is asked for, as in BERT's own runs
-MAX_ANSWER_TOKENS = 30  # of an answer that is given
 ALTERNATIVES = 5
 _CANDIDATES = 20  # spans among which the alternatives are found: neighbours often have the same text
 _NO_SPAN_GAP = 1e9  # null gap of a context without a single token, for files of null odds
@@ -84,19 +84,6 @@ class AnswerSpan(Span):
         return self.alternatives[0].text if self.no_answer and self.alternatives else self.text
 
 
-@dataclass(frozen=True)
-class EncodedQuestion(Encoded):
-    """A question and its context as windows.
-
-    Attributes:
-        offsets: (T, 2) the first character of each token of the context, and the one after its last.
-        parts: W ranges, the tokens of the context in each window.
-    """
-
-    offsets: Int32s
-    parts: tuple[range, ...]
-
-
 class QuestionAnsweringTask(FinetuneTask[QuestionExample, AnswerSpan]):
     """See the module."""
 
@@ -109,7 +96,7 @@ class QuestionAnsweringTask(FinetuneTask[QuestionExample, AnswerSpan]):
         super().__init__(head, tokenizer, longest=longest, class_weights=class_weights)
         if head.max_length_tokens is None:
             self.window_tokens = min(WINDOW_TOKENS, longest)
-        self._offsets = OffsetEncoder(tokenizer)
+        self._windows = QuestionWindows(tokenizer, self.window_tokens, head.overlap_tokens)
 
     @classmethod
     def read(
@@ -125,13 +112,8 @@ class QuestionAnsweringTask(FinetuneTask[QuestionExample, AnswerSpan]):
             raise CorpusError(
                 "no training question has an answer, so there is nothing to learn. Are these the right files?"
             )
-        return HeadConfig(
-            task="answer",
-            feature_layers=training.feature_layers,
-            max_length_tokens=training.max_length_tokens,
-            overlap_tokens=training.overlap_tokens,
-            no_answer_threshold=None if all(example.answers for example in examples) else 0.0,
-        )
+        threshold = None if all(example.answers for example in examples) else 0.0
+        return HeadConfig(task="answer", no_answer_threshold=threshold, **training.reading())
 
     @staticmethod
     def group_of(example: QuestionExample) -> object:
@@ -139,42 +121,11 @@ class QuestionAnsweringTask(FinetuneTask[QuestionExample, AnswerSpan]):
 
     # Examples -> windows.
 
+    def fitting(self, examples: Sequence[QuestionExample], bad: BadInputs) -> Sequence[QuestionExample]:
+        return self._windows.fitting(examples, bad)
+
     def encode(self, examples: Sequence[QuestionExample]) -> list[Encoded]:
-        contexts = list(dict.fromkeys(example.context for example in examples))
-        encoded = dict(zip(contexts, self._offsets.encode(contexts), strict=True))
-        flat, lengths = self.tokenizer.encode_sentences([example.question for example in examples])
-        questions = np.split(flat, np.cumsum(lengths)[:-1]) if examples else []
-        return [
-            self._encoded(example, question, *encoded[example.context])
-            for example, question in zip(examples, questions, strict=True)
-        ]
-
-    def _encoded(self, example: QuestionExample, question: Int32s, context: Int32s, offsets: Int32s) -> EncodedQuestion:
-        if len(question) > self.window_tokens // 2:
-            raise CorpusError(
-                f"{example.place or 'a question'}: the question has {len(question):,} tokens, and in windows of "
-                f"{self.window_tokens} at most {self.window_tokens // 2} leave room for the context. Shorten it "
-                f'("{example.question[:40]}…"), or give longer windows with --max-length-tokens.'
-            )
-        before = np.concatenate(([self.tokenizer.cls_id], question, [self.tokenizer.sep_id])).astype(np.int32)
-        room = self.window_tokens - len(before) - 1
-        parts = tuple(sliding_windows(len(context), room, self._overlap(room)))
-        shown = len(parts[0])  # all are equally long
-        types = np.zeros(len(before) + shown + 1, np.uint8)
-        types[len(before) :] = 1
-        places = np.arange(len(before) - 1, len(before) + shown, dtype=np.int32)
-        places[0] = 0  # [CLS]
-        after = np.array([self.tokenizer.sep_id], np.int32)
-        windows = tuple(
-            Window(np.concatenate((before, context[part.start : part.stop], after)), types, places) for part in parts
-        )
-        return EncodedQuestion(windows, _targets(example, offsets, parts), offsets, parts)
-
-    def _overlap(self, room: int) -> int:
-        """By default a quarter; more in short windows, so that no answer that may be given is cut by two edges."""
-        if self.head.overlap_tokens is not None:
-            return min(self.head.overlap_tokens, room - 1)
-        return max(room // 4, min(2 * MAX_ANSWER_TOKENS, room // 2))
+        return list(self._windows.of(examples))
 
     # Windows -> loss.
 
@@ -215,8 +166,7 @@ class QuestionAnsweringTask(FinetuneTask[QuestionExample, AnswerSpan]):
 
     def score(self, examples: Sequence[QuestionExample], answers: Sequence[AnswerSpan]) -> dict[str, float]:
         examples, answers = _known(examples, answers)
-        gaps = [_gap(answer) for answer in answers]
-        return squad_figures([answer.text for answer in answers], _right(examples), gaps)
+        return squad_figures([answer.text for answer in answers], _right(examples), list(map(_gap, answers)))
 
     def tuned(self, examples: Sequence[QuestionExample], answers: Sequence[AnswerSpan]) -> HeadConfig:
         """With the threshold of the best F1, where some questions have no answer."""
@@ -226,9 +176,8 @@ class QuestionAnsweringTask(FinetuneTask[QuestionExample, AnswerSpan]):
             return self.head
         gaps = [_gap(answer) for answer in answers]
         said = [answer.best_span for answer in answers]
-        _, threshold = best_threshold(
-            answer_scores(said, right)[1], said, gaps, np.array([bool(golds) for golds in right])
-        )
+        f1, answered = answer_scores(said, right)[1], np.array([bool(golds) for golds in right])
+        _, threshold = best_threshold(f1, said, gaps, answered)
         return self.head.but(no_answer_threshold=min(gaps) - 1.0 if threshold is None else threshold)
 
     def predictions(
@@ -244,25 +193,6 @@ class QuestionAnsweringTask(FinetuneTask[QuestionExample, AnswerSpan]):
         said = [answer.text for answer in answers]
         exact, f1 = answer_scores(said, _right(examples))
         return question_findings(examples, said, [answer.score for answer in answers], exact, f1)
-
-
-def _targets(example: QuestionExample, offsets: Int32s, parts: Sequence[range]) -> NDArray[np.int64]:
-    """(W, 2) which of the window's places hold the answer's first and last token; [CLS] where not both are there.
-
-    Of several right answers the one that was given most often, and the first of those.
-    """
-    if example.answers is None:
-        return np.empty((0, 2), np.int64)
-    targets = np.zeros((len(parts), 2), np.int64)
-    if not example.answers:
-        return targets
-    answer = Counter(example.answers).most_common(1)[0][0]
-    first = int(np.searchsorted(offsets[:, 1], answer.start, side="right"))  # the first that ends behind its start
-    last = int(np.searchsorted(offsets[:, 0], answer.start + len(answer.text), side="left")) - 1
-    for target, part in zip(targets, parts, strict=True):
-        if part.start <= first <= last < part.stop:
-            target[:] = first - part.start + 1, last - part.start + 1
-    return targets
 
 
 def _texts(context: str, offsets: Int32s, spans: Spans, log_total: float) -> list[Span]:

@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bertsmith.config import FinetuneConfig, FinetuneName, LabelledConfig, Precision
+from bertsmith.config import FinetuneConfig, FinetuneName, LabelledConfig, OnBadInput, Precision
+from bertsmith.data.labelled.examples import BadExamples, Labelled
 from bertsmith.data.random_bits import generator
 from bertsmith.data.windows import Encoded
 from bertsmith.errors import ConfigError, CorpusError
@@ -17,6 +18,7 @@ from bertsmith.model.folder import read_model_config
 from bertsmith.progress import Reporter
 from bertsmith.tasks.finetuning import BLOCK, FinetuneTask
 from bertsmith.tasks.registry import task_class
+from bertsmith.text.streams import BadInput
 from bertsmith.text.wordpiece import WordPiece
 from bertsmith.training.precision import choose_precision
 
@@ -126,8 +128,8 @@ def read_course(
         task,
         source,
         tokenizer,
-        encode_all(task, learned, "training", reporter),
-        encode_all(task, measured, "development", reporter) if measured else None,
+        encode_all(task, learned, "training", reading.on_bad_input, reporter),
+        encode_all(task, measured, "development", reading.on_bad_input, reporter) if measured else None,
         choose_precision(config.precision),
         headline or task.headline,
     )
@@ -161,8 +163,19 @@ def hold_out(
     )
 
 
-def encode_all(task: FinetuneTask[Any, Any], examples: Sequence[Any], which: str, reporter: Reporter) -> Examples:
-    """The windows of examples; says how many there are and how many slide."""
+def encode_all(
+    task: FinetuneTask[Any, Any], examples: Sequence[Any], which: str, on_bad_input: OnBadInput, reporter: Reporter
+) -> Examples:
+    """The windows of examples; says how many there are and how many slide.
+
+    Raises:
+        CorpusError: one that the task cannot read, unless such are left out; or that were all.
+    """
+    skipped: list[BadInput] = []
+    examples = list(task.readable(examples, BadExamples(on_bad_input, skipped)))
+    Labelled(examples, skipped).tell(reporter, f"{which} ")
+    if not examples:
+        raise CorpusError(f"no {which} example is left. First {skipped[0].place}: {skipped[0].reason}.")
     encoded = []
     with reporter.track(f"reading {which} examples", total=len(examples), unit="examples") as track:
         for first in range(0, len(examples), BLOCK):

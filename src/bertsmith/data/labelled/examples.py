@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from bertsmith.config import OnBadInput
 from bertsmith.progress import Reporter
-from bertsmith.text.streams import BadInput
+from bertsmith.text.sources import Source
+from bertsmith.text.streams import BadInput, BadInputs
 
 TOLD = 10  # broken examples that are told one by one
 
@@ -94,6 +96,16 @@ class ChoiceExample:
     place: str = ""
 
 
+class BadExamples(BadInputs):
+    """What is bad in examples that were read already: their places name the file too."""
+
+    def __init__(self, on_bad_input: OnBadInput, skipped: list[BadInput]) -> None:
+        super().__init__(Source("", "python", None, None, ""), on_bad_input, skipped)
+
+    def where(self, place: str) -> str:
+        return place
+
+
 @dataclass(frozen=True)
 class Labelled(Generic[Example]):
     """Examples as they were read.
@@ -118,7 +130,8 @@ class Labelled(Generic[Example]):
         for note in self.notes:
             reporter.say(f"{which}examples: {note}")
         for bad in self.skipped[:TOLD]:
-            reporter.warn(f"left out: {bad.source}, {bad.place}: {bad.reason}")
+            where = f"{bad.source}, {bad.place}" if bad.source else bad.place
+            reporter.warn(f"left out: {where}: {bad.reason}")
         count = sum(bad.count for bad in self.skipped)
         if count:
             reporter.warn(f"{count:,} broken {which}example(s) left out, {len(self.examples):,} kept")

@@ -97,7 +97,7 @@ class Suite:
 
     def read(self, task: FinetuneTask[Any, Any], data: Any, reading: LabelledConfig) -> list[Any]:
         """Labelled examples that the run itself did not read; says what was left out."""
-        labelled = task.read(data, reading, labels=task.head.labels or None)
+        labelled = task.read_to_measure(data, reading)
         if count := labelled.tell(self.reporter):
             self.notes.append(f"{count:,} broken example(s) left out, {len(labelled.examples):,} kept")
         return labelled.examples
