@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from bertsmith.cli.main import main
+from bertsmith.inference.predictor import load
+from bertsmith.tasks.finetuning import BLOCK
 
 QUICK = ["--steps", "2", "--batch-size", "4", "--precision", "float32"]
 ROWS = "text,label\nthe pains,bad\na nurse,good\nthe doctor,good\npains pains,bad\nthe ward,good\npain,bad\n"
@@ -88,6 +90,31 @@ def test_predict_answers_words_stdin_and_files_alike(folder, capsys, monkeypatch
     assert by_file[0]["probabilities"]["bad"] == pytest.approx(by_words[0]["probabilities"]["bad"], abs=1e-6)
     assert main(["predict", str(model), "the pains"]) == 0
     assert "the pains" in capsys.readouterr().out
+
+
+def test_files_are_answered_as_they_are_read(folder, capsys, tmp_path):
+    """What stands before a broken line is answered, in the order of the lines, before that line is reached."""
+    texts = [" ".join(["the pains"] * (1 + 7 * n % 5) + [f"ward {n}"]) for n in range(600)]
+    path = tmp_path / "many.csv"
+    path.write_text("text\n" + "\n".join(texts) + "\na,b\n")
+    assert main(["predict", str(folder / "sentiment"), "--file", str(path)]) == 2
+    out, err = capsys.readouterr()
+    assert "many.csv, line 602: 2 cells where the first line has 1" in err
+    answered = [line.split(" ", 2)[2] for line in out.splitlines()]  # label, probability, text
+    assert answered == texts[: 2 * BLOCK]
+    assert main(["predict", str(folder / "sentiment"), "--file", str(path), "--json"]) == 2
+    assert capsys.readouterr().out == "", "one object, or none"
+    skip = ["--file", str(path), "--on-bad-input", "skip"]
+    said = run_json(capsys, "predict", folder / "sentiment", *skip)["predictions"]
+    assert [each["place"] for each in said] == [f"{path}, line {n + 2}" for n in range(600)]
+    alone = load(folder / "sentiment").classify(texts[:20])
+    assert [each["probabilities"] for each in said[:20]] == [pytest.approx(each.probabilities) for each in alone]
+    assert main(["predict", str(folder / "sentiment"), *skip]) == 0
+    out, err = capsys.readouterr()
+    assert out.count("ward") == 600
+    assert err.startswith(f'examples: {path}: the text is column "text"'), "before the first answer"
+    assert "1 broken example(s) left out, 600 kept" in err
+    assert "answering:  600 examples" in err
 
 
 def test_predict_gives_entities_answers_and_choices(folder, capsys):

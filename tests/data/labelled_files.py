@@ -6,8 +6,9 @@ import pytest
 
 from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.examples import Labelled, TextExample
-from bertsmith.data.labelled.texts import read_classified
+from bertsmith.data.labelled.texts import read_classified, stream_texts
 from bertsmith.errors import CorpusError
+from bertsmith.text.streams import BadInput
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -17,8 +18,15 @@ def write(folder: Path, name: str, text: str) -> Path:
     return path
 
 
-def classified(data: object, *, labels: tuple[str, ...] | None = None, labelled: bool = True, **options: object):
-    return read_classified(data, LabelledConfig(**options), labels=labels, labelled=labelled)
+def classified(data: object, *, labels: tuple[str, ...] | None = None, **options: object):
+    return read_classified(data, LabelledConfig(**options), labels=labels)
+
+
+def unlabelled(data: object) -> Labelled[TextExample]:
+    """What is to be answered, all at once."""
+    skipped: list[BadInput] = []
+    notes: list[str] = []
+    return Labelled(list(stream_texts(data, LabelledConfig(), skipped, notes)), skipped, notes)
 
 
 def plain(read: Labelled[TextExample]) -> list[tuple[object, ...]]:

@@ -4,7 +4,7 @@ import gzip
 from pathlib import Path
 
 import pytest
-from labelled_files import classified, message, plain, write
+from labelled_files import classified, message, plain, unlabelled, write
 
 from bertsmith.errors import CorpusError
 
@@ -23,7 +23,7 @@ def test_a_folder_a_class(reviews):
     assert plain(read) == [("bad\n\n  and long", "neg"), ("better", "pos"), ("good", "pos")]
     assert read.examples[0].place == str(reviews / "neg" / "cv0.txt")
     assert read.notes == [f"{reviews}: the label is the sub-folder's name, neg, pos"]
-    assert plain(classified(reviews, labelled=False)) == [("bad\n\n  and long",), ("better",), ("good",)]
+    assert plain(unlabelled(reviews)) == [("bad\n\n  and long",), ("better",), ("good",)]
 
 
 def test_what_else_lies_in_such_a_folder(reviews):
@@ -90,7 +90,7 @@ def test_text_files_that_tell_no_label(tmp_path):
     assert "the name of this text file tells no label" in message(path)
     assert "tells no label (neg, pos)" in message(path, labels=("neg", "pos"))
     assert "tells no label" in message(write(tmp_path, "not-spam.txt", "one"), labels=("ham", "spam"))
-    assert plain(classified(path, labelled=False)) == [("one",), ("two",)]
+    assert plain(unlabelled(path)) == [("one",), ("two",)]
     with pytest.raises(CorpusError, match=r"reviews\.txt: no table"):
         classified([str(path), str(write(tmp_path, "a.csv", "text,label\na,b\n"))])
 

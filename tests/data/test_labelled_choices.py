@@ -8,7 +8,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
 from bertsmith.config import LabelledConfig
-from bertsmith.data.labelled.choices import read_choices
+from bertsmith.data.labelled.choices import read_choices, stream_choices
 from bertsmith.data.labelled.examples import ChoiceExample
 from bertsmith.errors import CorpusError
 
@@ -121,10 +121,10 @@ def test_columns_of_other_names():
 
 def test_what_is_to_be_predicted_has_no_labels():
     rows = [{"text": "Why?", "choices": ["a dog", "a cat"]}]
-    assert read_choices(rows, STOP, labelled=False).examples[0].label is None
+    assert next(stream_choices(rows, STOP, [], [])).label is None
     assert "no column for the label under a usual name (label, " in fault_of(rows)
     example = ChoiceExample("Why?", ("a", "b"), 1, "x")
-    assert read_choices([example], STOP, labelled=False).examples == [ChoiceExample("Why?", ("a", "b"), None, "x")]
+    assert list(stream_choices([example], STOP, [], [])) == [ChoiceExample("Why?", ("a", "b"), None, "x")]
 
 
 BAD = [

@@ -10,7 +10,7 @@ from datasets import Dataset
 
 from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.examples import GoldAnswer, QuestionExample
-from bertsmith.data.labelled.questions import read_questions
+from bertsmith.data.labelled.questions import read_questions, stream_questions
 from bertsmith.errors import CorpusError
 
 STOP, SKIP = LabelledConfig(), LabelledConfig(on_bad_input="skip")
@@ -182,7 +182,7 @@ def test_examples_are_taken_as_they_are_once_they_are_checked():
 
 def test_what_is_to_be_predicted_has_no_answers(written):
     path = written(squad({"id": "q", "question": "Who?"}, ask([gold("nowhere", 3)], "q2")))
-    assert [example.answers for example in read_questions(path, STOP, labelled=False).examples] == [None, None]
+    assert [example.answers for example in stream_questions(path, STOP, [], [])] == [None, None]
 
 
 def test_a_folder_gives_its_json_and_its_tables_in_order(written, tmp_path):

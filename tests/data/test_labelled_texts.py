@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from labelled_files import classified, message, plain, write
+from labelled_files import classified, message, plain, unlabelled, write
 
 from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.examples import TextExample
@@ -75,10 +75,9 @@ def test_pairs_without_an_agreed_label_are_counted(tmp_path):
 )
 def test_test_files_without_labels(tmp_path, header, line, expected):
     path = write(tmp_path, "test.tsv", f"{header}\n{line}\n")
-    read = classified(path, labelled=False)
+    read = unlabelled(path)
     assert plain(read) == [expected]
     assert read.examples[0].labels is None
-    assert read_scored(path, LabelledConfig(), labelled=False).examples == read.examples
     assert "no column for the label" in message(path)
 
 
@@ -262,7 +261,7 @@ def test_two_paths_in_a_tuple_are_paths(tmp_path):
 def test_examples_are_taken_as_they_are():
     examples = [TextExample(" a ", "b", ("x",), place="here"), TextExample("c", labels=("y",))]
     assert classified(examples).examples == examples
-    assert classified(tuple(examples), labelled=False).examples == examples
+    assert unlabelled(tuple(examples)).examples == examples
     assert message(examples, labels=("x", "z")).startswith('row 2 of the data: label "y" is not one of x, z.')
     assert message([TextExample("a")]).startswith("row 1 of the data: no label.")
     assert message([TextExample("a", labels=("x", "y"))]).startswith("row 1 of the data: 2 labels")

@@ -8,7 +8,7 @@ from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.examples import TaggedText
 from bertsmith.data.labelled.schemes import strict_bio
 from bertsmith.data.labelled.spans import Span, SpanError, split_words, words_with_tags
-from bertsmith.data.labelled.words import read_tagged, tagged_text
+from bertsmith.data.labelled.words import read_tagged, stream_words, tagged_text
 from bertsmith.errors import CorpusError
 
 SKIP = LabelledConfig(on_bad_input="skip")
@@ -471,15 +471,16 @@ def test_data_frames():
     ],
 )
 def test_unlabelled_files(tmp_path, name, text, texts):
-    found = read(tmp_path, text, name=name, labelled=False)
-    assert [example.text for example in found.examples] == texts
-    assert all(example.tags is None for example in found.examples)
-    assert all(words_of(example) for example in found.examples)
+    (tmp_path / name).write_text(text, encoding="utf-8", newline="")
+    found = list(stream_words(tmp_path / name, LabelledConfig(), [], []))
+    assert [example.text for example in found] == texts
+    assert all(example.tags is None for example in found)
+    assert all(words_of(example) for example in found)
 
 
 def test_unlabelled_lists():
-    found = read_tagged([["In", "Rome"], ["So"]], LabelledConfig(), labelled=False)
-    assert [words_of(example) for example in found.examples] == [["In", "Rome"], ["So"]]
+    found = stream_words([["In", "Rome"], ["So"]], LabelledConfig(), [], [])
+    assert [words_of(example) for example in found] == [["In", "Rome"], ["So"]]
 
 
 WHOLE = {"a.conll": "Rome\tB-LOC\n", "a.conllu": UD, "a.txt": "Rome B-LOC\n"}

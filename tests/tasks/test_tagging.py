@@ -14,7 +14,7 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer, pipelin
 
 from bertsmith.config import FinetuneConfig, HeadConfig, LabelledConfig
 from bertsmith.data.labelled.examples import TaggedText
-from bertsmith.data.labelled.words import read_tagged
+from bertsmith.data.labelled.words import read_tagged, stream_words
 from bertsmith.data.windows import batch_windows
 from bertsmith.data.word_windows import owned_words, word_windows
 from bertsmith.errors import CorpusError
@@ -200,7 +200,7 @@ def test_answers_of_windows_are_joined_in_the_order_of_the_words(tiny_bert, mode
 def test_no_window_is_too_long_and_a_word_longer_than_one_is_read_too(tiny_bert, overlap):
     task = task_of(TaggingTask, head_of(max_length_tokens=8, overlap_tokens=overlap), tiny_bert)
     words = ["a", ".-" * 20, "nurse", "medicines", "medicines", "."]
-    (encoded,) = task.encode([read_tagged([words], LabelledConfig(), labelled=False).examples[0]])
+    (encoded,) = task.encode(list(stream_words([words], LabelledConfig(), [], [])))
     assert max(len(window.input_ids) for window in encoded.windows) == 8
     assert sum(len(window.places) for window in encoded.windows) == len(words)
     firsts = [task.tokenizer.encode_sentences([word])[0][0] for word in words]

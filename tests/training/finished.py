@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from bertsmith.config import FinetuneConfig
-from bertsmith.tasks.finetuning import Findings, Mistake, Table
+from bertsmith.tasks.findings import Findings, Mistake, Table
 from bertsmith.training.journal import Record
 from bertsmith.training.summary import Summary
 

@@ -14,7 +14,7 @@ from huggingface_hub import ModelCard
 
 from bertsmith.config import HeadConfig
 from bertsmith.model.folder import read_for_task, write_model_folder
-from bertsmith.tasks.finetuning import Findings
+from bertsmith.tasks.findings import Findings
 from bertsmith.text.wordpiece import WordPiece
 from bertsmith.training.finetune_card import write_finetune_card
 from bertsmith.training.summary import Summary

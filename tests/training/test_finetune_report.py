@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertsmith.tasks.finetuning import Findings, Mistake, Table
+from bertsmith.tasks.findings import Findings, Mistake, Table
 from bertsmith.training.finetune_report import write_finetune_report
 from bertsmith.training.journal import Record
 from bertsmith.training.summary import Summary, read_summary, write_summary

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+from rich.console import Console
 
 from bertsmith.cli.common import ConfigFile, Json, LabelledOptions, Model, answer, reporter, stdout
 from bertsmith.config import LabelledConfig
 from bertsmith.errors import ConfigError
+from bertsmith.progress import Reporter
 
 
 def predict(
@@ -28,7 +30,11 @@ def predict(
     ] = None,
     file: Annotated[
         list[str] | None,
-        Parameter(consume_multiple=True, help="Files of examples, as for finetune; labels need not be there."),
+        Parameter(
+            consume_multiple=True,
+            help="Files of examples, as for finetune; labels need not be there. They are answered as they are read, "
+            "however many there are; with --json the answers are one object, which is printed when all are there.",
+        ),
     ] = None,
     reading: LabelledOptions = LabelledConfig(),
     config: ConfigFile = None,
@@ -43,25 +49,31 @@ def predict(
     from bertsmith.inference.inputs import examples_of_files, examples_of_texts
     from bertsmith.inference.predictor import load
 
-    predictor = load(model)
+    predictor, console = load(model), stdout()
+    task = predictor.task
     if file:
-        examples = examples_of_files(predictor.task, file, reading, reporter())
+        told = reporter()
+        answered = predictor.predict_beside(examples_of_files(task, file, reading, told))
+        if as_json or not console.is_terminal:  # else the answers show how far it is
+            answered = _tracked(answered, told)
     else:
-        examples = examples_of_texts(
-            predictor.task,
-            list(_texts(texts or [], predictor.task.name)),
-            pair=pair,
-            question=question,
-            choices=choices,
-        )
-    answers = predictor.predict(examples)
+        given = _texts(texts or [], task.name)
+        examples = examples_of_texts(task, given, pair=pair, question=question, choices=choices)
+        answered = predictor.predict_beside(examples)
     if as_json:
-        placed = [{"place": example.place} if file else {} for example in examples]
-        said = [{**place, **answer_values(each)} for place, each in zip(placed, answers, strict=True)]
-        answer({"predictions": said})
+        placed = (({"place": example.place} if file else {}, each) for example, each in answered)
+        answer({"predictions": [{**place, **answer_values(each)} for place, each in placed]})
         return
-    for example, each in zip(examples, answers, strict=True):
-        _print(predictor.task.name, example, each)
+    for example, each in answered:
+        _print(console, task.name, example, each)
+
+
+def _tracked(answered: Iterator[tuple[Any, Any]], told: Reporter) -> Iterator[tuple[Any, Any]]:
+    """The same, with a bar."""
+    with told.track("answering", total=None, unit="examples") as track:
+        for count, pair in enumerate(answered, start=1):
+            track.update(count)
+            yield pair
 
 
 def _texts(words: list[str], task: str) -> Iterator[str]:
@@ -71,12 +83,12 @@ def _texts(words: list[str], task: str) -> Iterator[str]:
         if word != "-":
             yield word
         elif task == "answer":
-            yield "\n".join(lines_of_stdin(sys.stdin.buffer.read()))
+            yield "\n".join(lines_of_stdin(sys.stdin.buffer))
         else:
-            yield from lines_of_stdin(sys.stdin.buffer.read())
+            yield from lines_of_stdin(sys.stdin.buffer)
 
 
-def _print(task: str, example: Any, given: Any) -> None:
+def _print(console: Console, task: str, example: Any, given: Any) -> None:
     """An answer for people: a line or two."""
     from rich.text import Text
 
@@ -90,6 +102,6 @@ def _print(task: str, example: Any, given: Any) -> None:
         "choose": lambda: f"{given.index}: {given.text}",
     }
     shown = getattr(example, "question", None) or example.text
-    stdout().print(
+    console.print(
         Text(lines[task](), style="green"), Text(shown if len(shown) < 100 else f"{shown[:97]}…", style="dim")
     )

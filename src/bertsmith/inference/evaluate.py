@@ -12,7 +12,7 @@ from bertsmith.errors import CorpusError
 from bertsmith.files import write_text
 from bertsmith.inference.predictor import load
 from bertsmith.progress import Reporter, Silent
-from bertsmith.tasks.finetuning import Findings
+from bertsmith.tasks.findings import Findings
 
 
 @dataclass(frozen=True)

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from bertsmith.config import LabelledConfig
-from bertsmith.data.labelled.examples import BadExamples, ChoiceExample, QuestionExample, TextExample
+from bertsmith.data.labelled.examples import BadExamples, ChoiceExample, QuestionExample, TextExample, tell_left_out
 from bertsmith.data.labelled.words import tagged_text
 from bertsmith.errors import ConfigError, CorpusError
 from bertsmith.progress import Reporter
 from bertsmith.tasks.finetuning import FinetuneTask
+from bertsmith.text.streams import BadInput
 
 
 def examples_of_texts(
     task: FinetuneTask[Any, Any],
-    texts: Sequence[str],
+    texts: Iterable[str],
     *,
     pair: str | None = None,
     question: str | None = None,
     choices: Sequence[str] | None = None,
-) -> list[Any]:
-    """Examples of bare texts.
+) -> Iterator[Any]:
+    """Examples of bare texts, as they come.
 
     Raises:
         ConfigError: something that the task needs is missing, or was given and has no use.
@@ -36,43 +36,53 @@ def examples_of_texts(
     if needs and given[needs] is None:
         raise ConfigError(f"the model was fine-tuned for {task.name}: give --{needs} too")
     if task.name == "answer":
-        return [QuestionExample(question or "", text) for text in texts]
+        return (QuestionExample(question or "", text) for text in texts)
     if task.name == "choose":
         if len(choices or ()) < 2:
             raise ConfigError("--choices needs at least two")
-        return [ChoiceExample(text, tuple(choices or ())) for text in texts]
+        return (ChoiceExample(text, tuple(choices or ())) for text in texts)
     if task.name == "tag":
-        return [tagged_text(text) for text in texts]
-    return [TextExample(text, pair) for text in texts]
+        return map(tagged_text, texts)
+    return (TextExample(text, pair) for text in texts)
 
 
 def examples_of_files(
     task: FinetuneTask[Any, Any], files: Sequence[str], reading: LabelledConfig, reporter: Reporter
-) -> list[Any]:
-    """Examples of files, labelled or not; says which columns were taken, and what was left out.
+) -> Iterator[Any]:
+    """Examples of files, labelled or not, as they are read; says which columns are taken, and at the end what was left
+    out.
 
     Raises:
-        CorpusError: broken or empty files.
+        CorpusError: a broken example, when it is reached; or there is none.
     """
-    read = task.read(files, reading, labelled=False)
-    examples = list(task.readable(read.examples, BadExamples(reading.on_bad_input, read.skipped)))
-    replace(read, examples=examples).tell(reporter)
-    if not examples:
-        raise CorpusError(f"{', '.join(files)}: no examples")
-    return examples
+    skipped: list[BadInput] = []
+    notes: list[str] = []
+    kept = 0
+    examples = task.stream(files, reading, skipped, notes)
+    for example in task.readable(examples, BadExamples(reading.on_bad_input, skipped)):
+        _tell(notes, reporter)
+        kept += 1
+        yield example
+    _tell(notes, reporter)
+    tell_left_out(skipped, kept, reporter)
+    if not kept:
+        raise CorpusError(f"{', '.join(files)}: no example is left")
 
 
-def lines_of_stdin(data: bytes) -> list[str]:
-    """The lines of what was piped in, empty ones too: answer n is that of line n.
+def _tell(notes: list[str], reporter: Reporter) -> None:
+    """Say what is to be said, once."""
+    while notes:
+        reporter.say(f"examples: {notes.pop(0)}")
+
+
+def lines_of_stdin(piped: Iterable[bytes]) -> Iterator[str]:
+    """The lines of what is piped in, as they come, empty ones too: answer n is that of line n.
 
     Raises:
         CorpusError: a line is no UTF-8.
     """
-    lines = data.removesuffix(b"\n").split(b"\n") if data else []
-    texts = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(piped, start=1):
         try:
-            texts.append(line.decode().rstrip("\r"))
+            yield line.decode().rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise CorpusError(f"stdin, line {number:,}: byte {error.start} is no UTF-8 ({error.reason})") from None
-    return texts

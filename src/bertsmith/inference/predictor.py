@@ -9,6 +9,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -197,6 +198,11 @@ class Predictor:
                 "each was read in overlapping windows",
                 stacklevel=2,
             )
+
+    def predict_beside(self, examples: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+        """As `predict`, each answer with its example, of which no more are held than are answered at once."""
+        read, kept = tee(examples)
+        return zip(kept, self.predict(read), strict=True)
 
     def classify(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Classification]:
         """The label of each text, or pair of texts, with the probabilities of all labels.

@@ -26,10 +26,11 @@ from torch.nn import functional as F
 from bertsmith.config import FinetuneConfig, HeadConfig, LabelledConfig
 from bertsmith.data.labelled.examples import Labelled, TextExample
 from bertsmith.data.labelled.labels import named_labels
-from bertsmith.data.labelled.texts import read_classified
+from bertsmith.data.labelled.texts import read_classified, stream_texts
 from bertsmith.data.windows import Encoded, WindowBatch
 from bertsmith.errors import CorpusError
-from bertsmith.tasks.finetuning import MOST_WRONG, Findings, FinetuneTask, Float32s, Mistake, Table
+from bertsmith.tasks.findings import MOST_WRONG, Findings, Mistake, Table
+from bertsmith.tasks.finetuning import FinetuneTask, Float32s
 from bertsmith.tasks.sequences import mean_of_groups, windows_of
 
 THRESHOLD = 0.5  # of each label's probability, where several may hold
@@ -67,10 +68,10 @@ class ClassificationTask(FinetuneTask[TextExample, Classification]):
         return "f1_macro" if self.head.multi_label else "accuracy"
 
     @classmethod
-    def read(
-        cls, data: Any, config: LabelledConfig, *, labels: tuple[str, ...] | None = None, labelled: bool = True
-    ) -> Labelled[TextExample]:
-        return read_classified(data, config, labels=labels, labelled=labelled)
+    def read(cls, data: Any, config: LabelledConfig, *, labels: tuple[str, ...] | None = None) -> Labelled[TextExample]:
+        return read_classified(data, config, labels=labels)
+
+    stream = staticmethod(stream_texts)
 
     @classmethod
     def head_for(cls, examples: Sequence[TextExample], config: LabelledConfig, training: FinetuneConfig) -> HeadConfig:
@@ -211,13 +212,11 @@ class SentimentTask(ClassificationTask):
     }
 
     @classmethod
-    def read(
-        cls, data: Any, config: LabelledConfig, *, labels: tuple[str, ...] | None = None, labelled: bool = True
-    ) -> Labelled[TextExample]:
+    def read(cls, data: Any, config: LabelledConfig, *, labels: tuple[str, ...] | None = None) -> Labelled[TextExample]:
         if labels is not None and not set(cls.SPELLINGS.values()).issuperset(labels):
-            return super().read(data, config, labels=labels, labelled=labelled)
+            return super().read(data, config, labels=labels)
         allowed = None if labels is None else (*labels, *cls.SPELLINGS)
-        read = read_classified(data, config, labels=allowed, labelled=labelled)
+        read = read_classified(data, config, labels=allowed)
         found = {label for example in read.examples for label in example.labels or ()}
         if not found <= {*cls.SPELLINGS, *cls.SPELLINGS.values()}:
             return read  # other classes, such as stars: as they are

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import islice
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -23,7 +23,8 @@ from bertsmith.data.feed import MICRO_BATCH_TOKENS
 from bertsmith.data.labelled.examples import BadExamples, Labelled
 from bertsmith.data.windows import Encoded, WindowBatch, batch_windows, token_budget_batches
 from bertsmith.model.bert import Bert
-from bertsmith.text.streams import BadInputs
+from bertsmith.tasks.findings import Findings
+from bertsmith.text.streams import BadInput, BadInputs
 from bertsmith.text.wordpiece import WordPiece
 
 Example = TypeVar("Example")
@@ -32,49 +33,6 @@ Float32s = NDArray[np.float32]
 
 BATCH_TOKENS = 4096  # that go through the model at once in prediction
 BLOCK = 256  # examples that are held as windows at once
-MOST_WRONG = 20  # examples that a report shows
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of the report; a float is shown with three digits."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str | int | float, ...], ...]
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """An example that the model got wrong.
-
-    Attributes:
-        place: where the example stands.
-        text: what was read.
-        truth, guess: what is right, and what the model said.
-        badness: the larger, the more wrong; comparable within one task.
-    """
-
-    place: str
-    text: str
-    truth: str
-    guess: str
-    badness: float
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What a report shows beside the figures.
-
-    Attributes:
-        tables: such as one with a row a class.
-        confusion: (label of each row and column, counts: a row what is right, a column what was said); or None.
-        mistakes: the most wrong first.
-    """
-
-    tables: tuple[Table, ...] = ()
-    confusion: tuple[tuple[str, ...], NDArray[np.int64]] | None = None
-    mistakes: tuple[Mistake, ...] = field(default=())
 
 
 class FinetuneTask(ABC, Generic[Example, Answer]):
@@ -108,19 +66,29 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
 
     @classmethod
     @abstractmethod
-    def read(
-        cls, data: Any, config: LabelledConfig, *, labels: tuple[str, ...] | None = None, labelled: bool = True
-    ) -> Labelled[Example]:
+    def read(cls, data: Any, config: LabelledConfig, *, labels: tuple[str, ...] | None = None) -> Labelled[Example]:
         """Labelled examples of files, or of Python objects.
 
         Args:
             data: a path, several, or objects: a DataFrame, a `datasets` table, a list of dicts or of examples.
             config: columns, and what to do with what is broken.
             labels: those that there are, for development data; None to take them as they come.
-            labelled: whether labels must be there; what is to be predicted has none.
 
         Raises:
             CorpusError: the first broken example, with its place; or nothing is there.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def stream(data: Any, config: LabelledConfig, skipped: list[BadInput], notes: list[str]) -> Iterator[Example]:
+        """Examples to be answered, one by one, in bounded memory; labels are not read, and need not be there.
+
+        Args:
+            data, config: as `read` takes them.
+            skipped, notes: what is left out, and what the user should know, are appended here on the way.
+
+        Raises:
+            CorpusError: a broken example, when it is reached; or nothing is there.
         """
 
     @classmethod

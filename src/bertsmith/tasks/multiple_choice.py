@@ -23,10 +23,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bertsmith.config import FinetuneConfig, HeadConfig, LabelledConfig
-from bertsmith.data.labelled.choices import read_choices
+from bertsmith.data.labelled.choices import read_choices, stream_choices
 from bertsmith.data.labelled.examples import ChoiceExample, Labelled
 from bertsmith.data.windows import Encoded, WindowBatch
-from bertsmith.tasks.finetuning import MOST_WRONG, Findings, FinetuneTask, Float32s, Mistake, Table
+from bertsmith.tasks.findings import MOST_WRONG, Findings, Mistake, Table
+from bertsmith.tasks.finetuning import FinetuneTask, Float32s
 from bertsmith.tasks.sequences import mean_of_groups, windows_of
 
 UNKNOWN = -1  # the right choice, where it is not known
@@ -59,9 +60,11 @@ class MultipleChoiceTask(FinetuneTask[ChoiceExample, Choice]):
 
     @classmethod
     def read(
-        cls, data: Any, config: LabelledConfig, *, labels: tuple[str, ...] | None = None, labelled: bool = True
+        cls, data: Any, config: LabelledConfig, *, labels: tuple[str, ...] | None = None
     ) -> Labelled[ChoiceExample]:
-        return read_choices(data, config, labels=labels, labelled=labelled)
+        return read_choices(data, config, labels=labels)
+
+    stream = staticmethod(stream_choices)
 
     @classmethod
     def head_for(

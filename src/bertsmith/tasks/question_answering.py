@@ -25,10 +25,11 @@ from torch.nn import functional as F
 
 from bertsmith.config import FinetuneConfig, HeadConfig, LabelledConfig
 from bertsmith.data.labelled.examples import Labelled, QuestionExample
-from bertsmith.data.labelled.questions import read_questions
+from bertsmith.data.labelled.questions import read_questions, stream_questions
 from bertsmith.data.windows import Encoded, WindowBatch
 from bertsmith.errors import CorpusError
-from bertsmith.tasks.finetuning import Findings, FinetuneTask, Float32s
+from bertsmith.tasks.findings import Findings
+from bertsmith.tasks.finetuning import FinetuneTask, Float32s
 from bertsmith.tasks.question_findings import question_findings
 from bertsmith.tasks.question_windows import MAX_ANSWER_TOKENS, EncodedQuestion, QuestionWindows
 from bertsmith.tasks.span_search import Spans, best_spans
@@ -100,9 +101,11 @@ class QuestionAnsweringTask(FinetuneTask[QuestionExample, AnswerSpan]):
 
     @classmethod
     def read(
-        cls, data: Any, config: LabelledConfig, *, labels: tuple[str, ...] | None = None, labelled: bool = True
+        cls, data: Any, config: LabelledConfig, *, labels: tuple[str, ...] | None = None
     ) -> Labelled[QuestionExample]:
-        return read_questions(data, config, labels=labels, labelled=labelled)
+        return read_questions(data, config, labels=labels)
+
+    stream = staticmethod(stream_questions)
 
     @classmethod
     def head_for(

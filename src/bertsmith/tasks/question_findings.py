@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertsmith.data.labelled.examples import QuestionExample
-from bertsmith.tasks.finetuning import MOST_WRONG, Findings, Mistake, Table
+from bertsmith.tasks.findings import MOST_WRONG, Findings, Mistake, Table
 
 _OPENINGS = 12  # first words of questions that have a row of their own
 _LENGTHS = {1: "1 word", 3: "2–3 words", 6: "4–6 words", 10: "7–10 words"}  # of the answer, up to

@@ -20,11 +20,12 @@ from torch import Tensor
 
 from bertsmith.config import FinetuneConfig, HeadConfig, LabelledConfig
 from bertsmith.data.labelled.examples import Labelled, TextExample
-from bertsmith.data.labelled.texts import read_scored
+from bertsmith.data.labelled.texts import read_scored, stream_texts
 from bertsmith.data.windows import Encoded, WindowBatch
 from bertsmith.errors import CorpusError
 from bertsmith.model.bert import Bert
-from bertsmith.tasks.finetuning import MOST_WRONG, Findings, FinetuneTask, Float32s, Mistake
+from bertsmith.tasks.findings import MOST_WRONG, Findings, Mistake
+from bertsmith.tasks.finetuning import FinetuneTask, Float32s
 from bertsmith.tasks.sequences import mean_of_groups, windows_of
 
 
@@ -35,10 +36,10 @@ class RegressionTask(FinetuneTask[TextExample, float]):
     headline = "pearson"
 
     @classmethod
-    def read(
-        cls, data: Any, config: LabelledConfig, *, labels: tuple[str, ...] | None = None, labelled: bool = True
-    ) -> Labelled[TextExample]:
-        return read_scored(data, config, labelled=labelled)
+    def read(cls, data: Any, config: LabelledConfig, *, labels: tuple[str, ...] | None = None) -> Labelled[TextExample]:
+        return read_scored(data, config)
+
+    stream = staticmethod(stream_texts)
 
     @classmethod
     def head_for(cls, examples: Sequence[TextExample], config: LabelledConfig, training: FinetuneConfig) -> HeadConfig:

@@ -14,7 +14,7 @@ import numpy as np
 
 from bertsmith.data.labelled.examples import TaggedText
 from bertsmith.data.labelled.schemes import has_spans
-from bertsmith.tasks.finetuning import MOST_WRONG, Findings, Mistake, Table
+from bertsmith.tasks.findings import MOST_WRONG, Findings, Mistake, Table
 from bertsmith.tasks.tag_decoding import marked_spans
 
 CONFUSION_LABELS = 20  # most for which a table of confusions is shown

@@ -27,11 +27,12 @@ from bertsmith.config import FinetuneConfig, HeadConfig, LabelledConfig
 from bertsmith.data.labelled.examples import Labelled, TaggedText
 from bertsmith.data.labelled.labels import named_labels
 from bertsmith.data.labelled.schemes import has_spans, span_type
-from bertsmith.data.labelled.words import read_tagged, tagged_text
+from bertsmith.data.labelled.words import read_tagged, stream_words, tagged_text
 from bertsmith.data.windows import Encoded, WindowBatch
 from bertsmith.data.word_windows import first_piece_windows
 from bertsmith.errors import CorpusError
-from bertsmith.tasks.finetuning import Findings, FinetuneTask, Float32s
+from bertsmith.tasks.findings import Findings
+from bertsmith.tasks.finetuning import FinetuneTask, Float32s
 from bertsmith.tasks.tag_decoding import TagDecoder, marked_spans
 from bertsmith.tasks.tag_scores import scores_of_plain_tags, scores_of_spans, tag_findings
 from bertsmith.text.wordpiece import WordPiece
@@ -94,10 +95,10 @@ class TaggingTask(FinetuneTask[TaggedText, Tagging]):
         return "f1" if self._decoder.spans else "accuracy"
 
     @classmethod
-    def read(
-        cls, data: Any, config: LabelledConfig, *, labels: tuple[str, ...] | None = None, labelled: bool = True
-    ) -> Labelled[TaggedText]:
-        return read_tagged(data, config, labels=labels, labelled=labelled)
+    def read(cls, data: Any, config: LabelledConfig, *, labels: tuple[str, ...] | None = None) -> Labelled[TaggedText]:
+        return read_tagged(data, config, labels=labels)
+
+    stream = staticmethod(stream_words)
 
     @classmethod
     def head_for(cls, examples: Sequence[TaggedText], config: LabelledConfig, training: FinetuneConfig) -> HeadConfig:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bertsmith import __version__
-from bertsmith.tasks.finetuning import Mistake, Table
+from bertsmith.tasks.findings import Mistake, Table
 from bertsmith.training.confusion import confusion_parts
 from bertsmith.training.curves import as_svg, curve, draw_rate_and_speed, four_panels
 from bertsmith.training.finetune_figures import (

@@ -14,7 +14,7 @@ import numpy as np
 from bertsmith.config import TaskName
 from bertsmith.errors import CheckpointError
 from bertsmith.files import write_text
-from bertsmith.tasks.finetuning import Findings, Mistake, Table
+from bertsmith.tasks.findings import Findings, Mistake, Table
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,7 +48,7 @@ class _Columns:
 
 
 def read_choices(
-    data: Any, config: LabelledConfig, *, labels: tuple[str, ...] | None = None, labelled: bool = True
+    data: Any, config: LabelledConfig, *, labels: tuple[str, ...] | None = None
 ) -> Labelled[ChoiceExample]:
     """Texts with choices.
 
@@ -63,53 +63,87 @@ def read_choices(
             dicts or of examples.
         config: columns, and what to do with what is broken.
         labels: not used: the choices of each example are its own.
-        labelled: False reads no labels.
 
     Raises:
         CorpusError: the first broken example, with its place; or no columns are found, or no example.
     """
-    made: Labelled[ChoiceExample] = Labelled([])
+    skipped: list[BadInput] = []
+    notes: list[str] = []
+    return Labelled(list(_examples(data, config, skipped, notes, labelled=True)), skipped, notes)
+
+
+def stream_choices(
+    data: Any, config: LabelledConfig, skipped: list[BadInput], notes: list[str]
+) -> Iterator[ChoiceExample]:
+    """Texts with choices to be answered, one by one, in bounded memory; labels are not read.
+
+    Args:
+        data, config: as `read_choices` takes them.
+        skipped, notes: what is left out, and what the user should know, are appended here on the way.
+
+    Raises:
+        CorpusError: a broken example, when it is reached; or no columns are found, or no example.
+    """
+    return _examples(data, config, skipped, notes, labelled=False)
+
+
+def _examples(
+    data: Any, config: LabelledConfig, skipped: list[BadInput], notes: list[str], *, labelled: bool
+) -> Iterator[ChoiceExample]:
     if isinstance(data, list | tuple) and data and all(isinstance(item, ChoiceExample) for item in data):
-        bad = BadData(config, made.skipped)
-        for number, example in enumerate(data, start=1):
-            within = f"example {number:,}"
-            placed = replace(example, place=example.place or bad.where(within))
-            if (fault := _fault(placed, labelled)) is None:
-                made.examples.append(placed if labelled else replace(placed, label=None))
-            else:
-                bad.report(within, fault)
+        found = _as_they_are(data, BadData(config, skipped), labelled)
     else:
-        from_one: bool | None = None  # what one file tells of its labels holds for all
-        for table in read_tables(data, config, made.skipped):
-            from_one = _read_table(table, _columns(table, config, labelled), made, from_one)
-    if not made.examples:
-        raise CorpusError(_nothing(made.skipped))
-    return made
+        found = _of_tables(read_tables(data, config, skipped), config, notes, labelled)
+    empty = True
+    for example in found:
+        empty = False
+        yield example
+    if empty:
+        raise CorpusError(_nothing(skipped))
 
 
-def _read_table(table: Table, columns: _Columns, made: Labelled[ChoiceExample], from_one: bool | None) -> bool | None:
-    """Read a table; whether its labels count from 1, None where they do not tell."""
-    rows: Iterable[Row] = table.rows
-    if columns.label and columns.names and columns.names[0] == "1":
-        rows = list(rows)
-        told = _counts_from_one([row.values.get(columns.label) for row in rows], columns.names[-1])
-        from_one = from_one if told is None else told
-        if from_one is None:
-            raise CorpusError(
-                f'{table.name}: the choices are columns that count from 1, and nothing tells whether "{columns.label}" '
-                "counts from 0 or from 1. Name the columns from 0, such as choice0, or give letters as labels."
-            )
-        if from_one:
-            made.notes.append(f'{table.name}: "{columns.label}" counts the choices from 1')
-    for row in rows:
-        try:
-            example = _example(row, columns, columns.names if from_one else ())
-            if fault := _fault(example, columns.label is not None):
-                raise _Fault(fault)
-        except _Fault as fault:
-            row.report(str(fault))
+def _as_they_are(data: Sequence[ChoiceExample], bad: BadData, labelled: bool) -> Iterator[ChoiceExample]:
+    for number, example in enumerate(data, start=1):
+        within = f"example {number:,}"
+        placed = replace(example, place=example.place or bad.where(within))
+        if (fault := _fault(placed, labelled)) is None:
+            yield placed if labelled else replace(placed, label=None)
         else:
-            made.examples.append(example)
+            bad.report(within, fault)
+
+
+def _of_tables(
+    tables: Iterable[Table], config: LabelledConfig, notes: list[str], labelled: bool
+) -> Iterator[ChoiceExample]:
+    from_one: bool | None = None  # what one file tells of its labels holds for all
+    for table in tables:
+        columns = _columns(table, config, labelled)
+        rows: Iterable[Row] = table.rows
+        if columns.label and columns.names and columns.names[0] == "1":
+            rows = list(rows)  # all labels together tell whether they count from 1
+            from_one = _tell_first(table.name, columns, [row.values.get(columns.label) for row in rows], from_one)
+            if from_one:
+                notes.append(f'{table.name}: "{columns.label}" counts the choices from 1')
+        for row in rows:
+            try:
+                example = _example(row, columns, columns.names if from_one else ())
+                if fault := _fault(example, columns.label is not None):
+                    raise _Fault(fault)
+            except _Fault as fault:
+                row.report(str(fault))
+            else:
+                yield example
+
+
+def _tell_first(table: str, columns: _Columns, labels: Sequence[Any], from_one: bool | None) -> bool:
+    """Whether the labels of a table count from 1; what tables before it told, where they do not tell."""
+    told = _counts_from_one(labels, columns.names[-1])
+    from_one = from_one if told is None else told
+    if from_one is None:
+        raise CorpusError(
+            f'{table}: the choices are columns that count from 1, and nothing tells whether "{columns.label}" '
+            "counts from 0 or from 1. Name the columns from 0, such as choice0, or give letters as labels."
+        )
     return from_one
 
 

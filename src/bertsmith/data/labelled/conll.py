@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, islice
 
 from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.conllu import is_universal, read_sentence, tag_column
@@ -23,6 +24,7 @@ from bertsmith.text.sources import Source
 from bertsmith.text.streams import BadInput, BadInputs, read_lines
 
 _DOCUMENT = "-DOCSTART-"
+_SAMPLE_LINES = 10_000  # that tell how a file is laid out which is too large to be held whole
 _BLANKS = re.compile("[ \t]+")  # no other white space: it may be part of a word
 _TAG = re.compile(r"[BIESLUMW][-_].+|-?[A-Z]+[$-]?|\W+")
 _WORD_NAMES = {"word", "words", "token", "tokens", "form", "text"}
@@ -37,31 +39,33 @@ def read_conll(
     Args:
         source, config: the file, and which of its columns are read.
         skipped: what is left out is appended here.
-        labelled: whether tags are read.
+        labelled: whether tags are read; without them the file is read on the way, and its columns are told by its
+            beginning.
 
     Raises:
         CorpusError: a column that the file does not have, or the first broken sentence, where the user chose to stop.
     """
     # When all files are read, more is said of the words of whole sentences: by a reporter with a count of its own.
     now, later = (_Reporter(BadInputs(source, config.on_bad_input, skipped)) for _ in range(2))
-    blocks = list(_blocks(source, now.bad))
+    coming = _blocks(source, now.bad)
+    blocks = list(coming if labelled else islice(coming, _SAMPLE_LINES // 10))
     read: Callable[[list[NumberedLine], LineReport], Found | None]
     if is_universal(source, blocks):
         read = partial(read_sentence, column=tag_column(source, config) if labelled else None)
     else:
         read = _Columns(source, config, blocks, labelled=labelled).sentence
-    for block in blocks:
+    for block in chain(blocks, coming):
         found = read(block, now.report)
         if found is not None:
             text, words, tags, lines = found
             yield TaggedSentence(text, words, tags if labelled else None, now.at(lines[0]), later.words(lines))
 
 
-def _blocks(source: Source, bad: BadInputs) -> Iterator[list[NumberedLine]]:
+def _blocks(source: Source, bad: BadInputs, most_lines: int | None = None) -> Iterator[list[NumberedLine]]:
     """The lines of each sentence; one with a line that is no UTF-8 is left out."""
     block: list[NumberedLine] = []
     broken = False
-    for line in read_lines(source, bad):
+    for line in islice(read_lines(source, bad), most_lines):
         text = line.decode(bad)
         broken = broken or text is None
         if text is not None and text.strip(" \t") and not text.startswith(_DOCUMENT):
@@ -186,8 +190,8 @@ class _Columns:
 
 
 def looks_like_text(source: Source, config: LabelledConfig) -> bool:
-    """Whether the lines of a file are texts: not words alone, nor with columns of which the last is a tag."""
-    blocks = list(_blocks(source, BadInputs(source, "skip", [])))
+    """Whether a file's first lines are texts: not words alone, nor with columns of which the last is a tag."""
+    blocks = list(_blocks(source, BadInputs(source, "skip", []), _SAMPLE_LINES))
     if is_universal(source, blocks):
         return False
     columns = _Columns(source, config.but(text_column=None, header=False), blocks, labelled=False)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -129,10 +130,15 @@ class Labelled(Generic[Example]):
         """
         for note in self.notes:
             reporter.say(f"{which}examples: {note}")
-        for bad in self.skipped[:TOLD]:
-            where = f"{bad.source}, {bad.place}" if bad.source else bad.place
-            reporter.warn(f"left out: {where}: {bad.reason}")
-        count = sum(bad.count for bad in self.skipped)
-        if count:
-            reporter.warn(f"{count:,} broken {which}example(s) left out, {len(self.examples):,} kept")
-        return count
+        return tell_left_out(self.skipped, len(self.examples), reporter, which)
+
+
+def tell_left_out(skipped: Sequence[BadInput], kept: int, reporter: Reporter, which: str = "") -> int:
+    """Say which examples were left out, the first of them one by one; how many those are, beside those kept."""
+    for bad in skipped[:TOLD]:
+        where = f"{bad.source}, {bad.place}" if bad.source else bad.place
+        reporter.warn(f"left out: {where}: {bad.reason}")
+    count = sum(bad.count for bad in skipped)
+    if count:
+        reporter.warn(f"{count:,} broken {which}example(s) left out, {kept:,} kept")
+    return count

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -60,7 +59,7 @@ class TextRows:
     labelled: bool
     skipped: list[BadInput] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    _found: dict[_Columns, list[str]] = field(default_factory=lambda: defaultdict(list))
+    _found: set[_Columns] = field(default_factory=set)
     _read: list[str] = field(default_factory=list)  # names of tables
     _undecided: int = 0
 
@@ -91,22 +90,24 @@ class TextRows:
         return True
 
     def finished(self, data: Any, examples: list[TextExample]) -> Labelled[TextExample]:
-        """What was read, after all rows.
+        """What was read, after all rows; errors as `close`."""
+        self.close(data, empty=not examples)
+        return Labelled(examples, self.skipped, self.notes)
+
+    def close(self, data: Any, *, empty: bool) -> None:
+        """Note what is known only after all rows.
 
         Raises:
-            CorpusError: nothing was.
+            CorpusError: nothing was read.
         """
-        if not examples:
-            raise CorpusError(_nothing(data, self.skipped, self._undecided))
+        if empty:
+            raise CorpusError(_nothing(data, self.skipped, self._undecided, labelled=self.labelled))
         if len(paths_of(data)) == 1 and 1 < len(self._read) <= _NAMED:
             self.notes.append(f"these files are read: {', '.join(self._read)}")
-        for columns, tables in self._found.items():
-            self.notes.append(_said(columns, tables))
         if self._undecided:
             self.notes.append(
                 f'{self._undecided:,} example(s) left out whose gold_label is "-": their judges disagreed'
             )
-        return Labelled(examples, self.skipped, self.notes)
 
     def _tables(self, data: Any) -> Iterator[tuple[Table, _Columns]]:
         label = LABEL if self.labelled else None
@@ -142,8 +143,10 @@ class TextRows:
         self._read.append(table.name)
         if config.header is None and table.columns[0] == "1" and table.columns[-1] == str(len(table.columns)):
             self.notes.append(f"{table.name}: no line of names, the first line is an example too; else pass --header")
-        if config.text_column is None or (self.labelled and config.label_column is None):
-            self._found[columns].append(table.name)
+        found = config.text_column is None or (self.labelled and config.label_column is None)
+        if found and columns not in self._found:
+            self._found.add(columns)
+            self.notes.append(_said(columns, table.name))
         return columns
 
     def _not_found(self, table: Table, text: str | None) -> str:
@@ -181,19 +184,18 @@ def _as_columns(texts: Any, labels: Any) -> dict[str, list[Any]]:
     return columns if all(second is None for second in seconds) else {**columns, PAIR: seconds}
 
 
-def _said(columns: _Columns, tables: Sequence[str]) -> str:
+def _said(columns: _Columns, table: str) -> str:
     """A note on columns that were found by their names."""
-    where = tables[0] if len(tables) == 1 else f"{tables[0]} and {len(tables) - 1} more"
     text = f'the text is column "{columns.text}"'
     pair = "" if columns.pair is None else f', its second "{columns.pair}"'
     label = "" if columns.label is None else f', the label "{columns.label}"'
-    return f"{where}: {text}{pair}{label}"
+    return f"{table}: {text}{pair}{label}"
 
 
-def _nothing(data: Any, skipped: Sequence[BadInput], undecided: int) -> str:
+def _nothing(data: Any, skipped: Sequence[BadInput], undecided: int, *, labelled: bool) -> str:
     paths = paths_of(data)
     names = ", ".join(paths[:3]) + (", …" if len(paths) > 3 else "") if paths else "the data"
     left_out = sum(bad.count for bad in skipped) + undecided
     first = f", first {skipped[0].source}, {skipped[0].place}: {skipped[0].reason}" if skipped else ""
     counted = f" ({left_out:,} left out{first})" if left_out else ""
-    return f"{names}: no example found{counted}. Give labelled texts."
+    return f"{names}: no example found{counted}. Give {'labelled ' * labelled}texts."

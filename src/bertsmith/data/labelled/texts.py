@@ -8,17 +8,18 @@ from typing import Any, TypeVar
 
 from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.examples import Labelled, TextExample
-from bertsmith.data.labelled.labels import LabelFault, Labels, UnknownLabel
+from bertsmith.data.labelled.labels import LabelFault, Labels, UnknownLabel, named_labels
 from bertsmith.data.labelled.rows import BadData, Row
 from bertsmith.data.labelled.text_rows import TextRow, TextRows
 from bertsmith.data.labelled.usual_columns import LABELS, SCORES
 from bertsmith.text.columns import kind_of_value
+from bertsmith.text.streams import BadInput
 
 Read = TypeVar("Read")
 
 
 def read_classified(
-    data: Any, config: LabelledConfig, *, labels: tuple[str, ...] | None = None, labelled: bool = True
+    data: Any, config: LabelledConfig, *, labels: tuple[str, ...] | None = None
 ) -> Labelled[TextExample]:
     """Texts or pairs with their labels, for `classify`.
 
@@ -31,18 +32,15 @@ def read_classified(
             a list of dicts, a dict of lists, (texts, labels), or a list of TextExample, which are taken as they are.
         config: columns; which labels there are; what to do with what is broken.
         labels: those that there are, for development data; None to take those of `config`, or as they come.
-        labelled: False reads no labels; then plain text may be given too, a text a line.
 
     Raises:
         CorpusError: the first broken example, with its place; or no columns are found, or no example.
         ConfigError: `config.labels` is no list of labels.
     """
     reading = Labels(config, labels)
-    rows = TextRows(config, LABELS, reading.allowed, labelled)
+    rows = TextRows(config, LABELS, reading.allowed, labelled=True)
     if _are_examples(data):
         examples = _as_they_are(data, rows, lambda example: reading.check(example.labels))
-    elif not labelled:
-        examples = _unlabelled(rows.read(data))
     else:
         examples = [
             TextExample(row.text, row.pair, labels=theirs, place=row.row.place)
@@ -54,13 +52,11 @@ def read_classified(
     return rows.finished(data, examples)
 
 
-def read_scored(data: Any, config: LabelledConfig, *, labelled: bool = True) -> Labelled[TextExample]:
+def read_scored(data: Any, config: LabelledConfig) -> Labelled[TextExample]:
     """Texts or pairs with a finite number each, for `regress`; data and errors are those of `read_classified`."""
-    rows = TextRows(config, SCORES, None, labelled)
+    rows = TextRows(config, SCORES, None, labelled=True)
     if _are_examples(data):
         examples = _as_they_are(data, rows, lambda example: _number(example.score))
-    elif not labelled:
-        examples = _unlabelled(rows.read(data))
     else:
         examples = [
             TextExample(row.text, row.pair, score=score, place=row.row.place)
@@ -69,14 +65,31 @@ def read_scored(data: Any, config: LabelledConfig, *, labelled: bool = True) -> 
     return rows.finished(data, examples)
 
 
+def stream_texts(data: Any, config: LabelledConfig, skipped: list[BadInput], notes: list[str]) -> Iterator[TextExample]:
+    """Texts or pairs to be answered, one by one, in bounded memory; labels are not read.
+
+    Args:
+        data: as `read_classified` takes it; and plain text, a text a line.
+        config: columns; what to do with what is broken.
+        skipped, notes: what is left out, and what the user should know, are appended here on the way.
+
+    Raises:
+        CorpusError: a broken row, when it is reached; or no columns are found, or no example.
+    """
+    rows = TextRows(config, (), named_labels(config), labelled=False, skipped=skipped, notes=notes)
+    empty = True
+    for example in data if _are_examples(data) else _unlabelled(rows.read(data)):
+        empty = False
+        yield example
+    rows.close(data, empty=empty)
+
+
 def _are_examples(data: Any) -> bool:
     return isinstance(data, list | tuple) and len(data) > 0 and isinstance(data[0], TextExample)
 
 
 def _as_they_are(data: Sequence[TextExample], rows: TextRows, read: Callable[[Any], object]) -> list[TextExample]:
     """The examples whose labels can be read."""
-    if not rows.labelled:
-        return list(data)
     bad = BadData(rows.config, rows.skipped)
     numbered = ((f"row {number:,}", example) for number, example in enumerate(data, start=1))
     placed = (
@@ -86,8 +99,8 @@ def _as_they_are(data: Sequence[TextExample], rows: TextRows, read: Callable[[An
     return [row.value for row, _ in _each(placed, read)]
 
 
-def _unlabelled(rows: Iterable[TextRow]) -> list[TextExample]:
-    return [TextExample(row.text, row.pair, place=row.row.place) for row in rows]
+def _unlabelled(rows: Iterable[TextRow]) -> Iterator[TextExample]:
+    return (TextExample(row.text, row.pair, place=row.row.place) for row in rows)
 
 
 def _each(rows: Iterable[TextRow], read: Callable[[Any], Read]) -> Iterator[tuple[TextRow, Read]]:

@@ -28,9 +28,7 @@ from bertsmith.text.streams import BadInput, BadInputs, read_lines
 _CONLL_ENDINGS = (".conll", ".conllu", ".bio", ".iob", ".iob2")
 
 
-def read_tagged(
-    data: Any, config: LabelledConfig, *, labels: tuple[str, ...] | None = None, labelled: bool = True
-) -> Labelled[TaggedText]:
+def read_tagged(data: Any, config: LabelledConfig, *, labels: tuple[str, ...] | None = None) -> Labelled[TaggedText]:
     """Tagged sentences of files, which are one set, or of Python objects.
 
     Args:
@@ -40,25 +38,46 @@ def read_tagged(
         config: `text_column` and `label_column` name columns: of a table; of CoNLL columns by number; of CoNLL-U
             "upos", "xpos" or a number.
         labels: the tags that there are; None to take them as they come.
-        labelled: whether tags are read; without them a .txt may also hold a text a line.
 
     Raises:
         CorpusError: the first sentence that is broken; or there is none.
     """
     skipped: list[BadInput] = []
     notes: list[str] = []
-    sentences = list(_sentences(data, config, skipped, notes, labelled=labelled))
-    if labelled:
-        examples = _in_one_scheme(sentences, config, labels, notes)
-    else:
-        examples = [TaggedText(each.text, each.words, None, each.place) for each in sentences]
+    sentences = list(_sentences(data, config, skipped, notes, labelled=True))
+    examples = _in_one_scheme(sentences, config, labels, notes)
     if not examples:
-        left_out = f" ({sum(each.count for each in skipped)} bad ones were left out)" if skipped else ""
         raise CorpusError(
-            f"{_shown(data)}: no tagged sentence{left_out}. A word and its tag on each line and blank lines between "
-            'sentences, or {"text": …, "spans": [{"start": …, "end": …, "label": …}]} on each line of a .jsonl.'
+            f"{_shown(data)}: no tagged sentence{_left_out(skipped)}. A word and its tag on each line and blank lines "
+            'between sentences, or {"text": …, "spans": [{"start": …, "end": …, "label": …}]} on each line of a .jsonl.'
         )
     return Labelled(examples, skipped, notes)
+
+
+def stream_words(data: Any, config: LabelledConfig, skipped: list[BadInput], notes: list[str]) -> Iterator[TaggedText]:
+    """Texts and their words to be tagged, one by one, in bounded memory; tags are not read.
+
+    Args:
+        data: as `read_tagged` takes it; a .txt may also hold a text a line.
+        config: columns; what to do with what is broken.
+        skipped, notes: what is left out, and what the user should know, are appended here on the way.
+
+    Raises:
+        CorpusError: a broken sentence, when it is reached; or there is none.
+    """
+    empty = True
+    for sentence in _sentences(data, config, skipped, notes, labelled=False):
+        empty = False
+        yield TaggedText(sentence.text, sentence.words, None, sentence.place)
+    if empty:
+        raise CorpusError(
+            f"{_shown(data)}: no text{_left_out(skipped)}. A text or a word on each line of a .txt, or a table with a "
+            "column of texts."
+        )
+
+
+def _left_out(skipped: Sequence[BadInput]) -> str:
+    return f" ({sum(each.count for each in skipped)} bad ones were left out)" if skipped else ""
 
 
 def tagged_text(text: str, place: str = "") -> TaggedText:
