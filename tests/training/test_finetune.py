@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from bertsmith.config import FinetuneConfig, LabelledConfig
 from bertsmith.errors import CheckpointError, ConfigError, CorpusError, ModelFolderError, StoppedError
 from bertsmith.inference.evaluate import evaluate
 from bertsmith.inference.predictor import load
+from bertsmith.model.formats import to_hf_tensors
 from bertsmith.progress import Silent
 from bertsmith.tasks.classification import ClassificationTask
 from bertsmith.training import loop
 from bertsmith.training.course import hold_out
 from bertsmith.training.finetune import FinetuneResult, finetune
+from bertsmith.training.finetuning_run import FinetuningRun
 from bertsmith.training.journal import Journal
 from bertsmith.training.optimizer import build_optimizer, set_learning_rate
 from bertsmith.training.summary import read_summary
@@ -182,6 +185,70 @@ def test_the_best_evaluation_is_kept_or_the_last(
     scripted(0.3, 0.2, 0.1)
     run(tiny_bert, data, tmp_path / "last", epochs=4, early_stopping=1, keep="last")
     assert weights(tmp_path / "best") == weights(tmp_path / "last")
+
+
+def test_the_best_of_a_future_that_was_lost_is_forgotten(
+    tiny_bert: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after an evaluation that no checkpoint knows: the run goes on otherwise, as with a budget in minutes."""
+    options: dict[str, Any] = {"epochs": None, "steps": 8, "evaluate_every_steps": 2}  # a checkpoint every 3
+    kept: list[dict[str, bytes]] = []
+    keep = FinetuningRun._keep_best
+
+    def keep_best(self: FinetuningRun) -> None:
+        kept.append({name: tensor.numpy().tobytes() for name, tensor in to_hf_tensors(self.model).items()})
+        keep(self)
+
+    def scripted(*accuracies: float) -> None:
+        given = iter(accuracies)
+        monkeypatch.setattr(ClassificationTask, "score", lambda *_: {"accuracy": next(given)})
+
+    def crash(self: Any, *arguments: Any) -> None:
+        trained(self, *arguments)
+        if self.progress.step == 5:
+            raise RuntimeError("power cut")
+
+    trained = loop.Loop._train
+    monkeypatch.setattr(FinetuningRun, "_keep_best", keep_best)
+    scripted(0.5, 0.9)  # after steps 2 and 4
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Loop, "_train", crash)
+        with pytest.raises(RuntimeError, match="power cut"):
+            run(tiny_bert, data, tmp_path / "run", **options)
+    assert len(kept) == 2
+    scripted(0.4, 0.3, 0.2, 0.5)  # after steps 4, 6 and 8, and of what was kept
+    run(tiny_bert, data, tmp_path / "run", **options)
+    assert len(kept) == 2, "nothing was better than what step 2 had"
+    assert weights(tmp_path / "run") == kept[0]
+
+
+def test_an_evaluation_that_comes_again_is_told_once(
+    tiny_bert: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped before the evaluation of step 8, and killed after it."""
+    trained = loop.Loop._train
+
+    def at(step: int, how: Any) -> Any:
+        def train(self: Any, *arguments: Any) -> None:
+            trained(self, *arguments)
+            if self.progress.step == step:
+                how()
+
+        return train
+
+    def crash() -> None:
+        raise RuntimeError("power cut")
+
+    for how, error in (
+        (at(8, lambda: os.kill(os.getpid(), signal.SIGINT)), StoppedError),
+        (at(9, crash), RuntimeError),
+        (trained, None),
+    ):
+        monkeypatch.setattr(loop.Loop, "_train", how)
+        with pytest.raises(error) if error else nullcontext():
+            run(tiny_bert, data, tmp_path / "run", epochs=2, checkpoint_every_steps=10)
+    records = Journal(tmp_path / "run" / "training" / "metrics.jsonl").read()
+    assert [record["step"] for record in records if record["kind"] == "evaluation"] == [8, 16]
 
 
 def test_early_stopping_ends_a_run_that_gets_no_better(tiny_bert: Path, data: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 checkpoints/step-00001200/
 ├── model.safetensors         the weights, under Hugging Face's names
 ├── optimizer.safetensors     both moments of each parameter
+├── best.safetensors          the weights of the best evaluation so far, where those are kept
 └── state.json                where the run stands; checksums
 """
 
@@ -22,9 +23,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bertsmith.errors import CheckpointError
-from bertsmith.files import READABLE, disk_full_named, sync_folder
+from bertsmith.files import READABLE, disk_full_named, link_or_copy, sync_folder
 
 _FILES = ("model.safetensors", "optimizer.safetensors")
+_BEST = "best.safetensors"
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,14 @@ class Checkpoint:
         model: the weights.
         optimizer: the optimizer's tensors.
         state: everything else, as plain JSON values.
+        best: a file of the best weights so far, which is kept with the checkpoint; None for none.
     """
 
     step: int
     model: dict[str, Tensor]
     optimizer: dict[str, Tensor]
     state: dict[str, Any]
+    best: Path | None = None
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
@@ -73,10 +77,12 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
 def _write(folder: Path, checkpoint: Checkpoint) -> None:
     for name, tensors in zip(_FILES, (checkpoint.model, checkpoint.optimizer), strict=True):
         save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, folder / name, {"format": "pt"})
+    if checkpoint.best:
+        link_or_copy(checkpoint.best, folder / _BEST)
     state = {
         "step": checkpoint.step,
         "state": checkpoint.state,
-        "sha256": {name: _sha256(folder / name) for name in _FILES},
+        "sha256": {file.name: _sha256(file) for file in sorted(folder.iterdir())},
     }
     (folder / "state.json").write_text(json.dumps({**state, "own_sha256": _digest(state)}, indent=2))
     for file in folder.iterdir():
@@ -102,13 +108,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
         own = record.pop("own_sha256")
         if own != _digest(record):
             raise CheckpointError(f"{path / 'state.json'}: its checksum does not match")
-        for name in _FILES:
+        for name in {*_FILES, *record["sha256"]}:
             if _sha256(path / name) != record["sha256"][name]:
                 raise CheckpointError(f"{path / name}: its checksum does not match")
         model, optimizer = (load_file(path / name) for name in _FILES)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path}: damaged ({error})") from None
-    return Checkpoint(record["step"], model, optimizer, record["state"])
+    best = path / _BEST if _BEST in record["sha256"] else None
+    return Checkpoint(record["step"], model, optimizer, record["state"], best)
 
 
 def load_last_good(folder: Path, *, warn: Callable[[str], None]) -> Checkpoint | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from bertsmith.config import FinetuneConfig, HeadConfig
 from bertsmith.data.example_feed import ExampleFeed
 from bertsmith.data.windows import WindowBatch
 from bertsmith.errors import CheckpointError
-from bertsmith.files import atomic_path
+from bertsmith.files import atomic_path, link_or_copy
 from bertsmith.model.bert import Bert
 from bertsmith.model.folder import read_for_task
 from bertsmith.model.formats import load_hf_tensors, to_hf_tensors
@@ -155,6 +156,8 @@ class FinetuningRun:
                 "Give the files that the run was begun with, or choose another --out."
             )
         load_hf_tensors(self.model, checkpoint.model)
+        if checkpoint.best:  # what was the best after it belongs to a future that is lost
+            link_or_copy(checkpoint.best, self._best_file)
         loop.resume(checkpoint)
         self.reporter.say(f"going on after step {checkpoint.step:,}")
 
@@ -186,16 +189,23 @@ class FinetuningRun:
     def _keep_best(self) -> None:
         tensors = {name: tensor.clone() for name, tensor in to_hf_tensors(self.model).items()}
         if self.folder:
-            with atomic_path(self.folder.training / "best.safetensors") as beside:
+            with atomic_path(self._best_file) as beside:
                 save_file(tensors, beside, {"format": "pt"})
         else:
             self._best = tensors
 
     def _read_best(self) -> dict[str, Tensor]:
-        return load_file(self.folder.training / "best.safetensors") if self.folder else self._best
+        return load_file(self._best_file) if self.folder else self._best
+
+    @property
+    def _best_file(self) -> Path:
+        assert self.folder
+        return self.folder.training / "best.safetensors"
 
     def _save(self, checkpoint: Checkpoint) -> None:
         assert self.folder
+        if self._keeps_best and checkpoint.state["scores"]:
+            checkpoint = replace(checkpoint, best=self._best_file)
         save_checkpoint(self.folder.checkpoints, checkpoint, keep=self.config.keep_checkpoints)
 
 

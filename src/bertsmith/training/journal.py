@@ -41,8 +41,18 @@ class Journal:
                 continue
         return records
 
-    def rewind(self, step: int) -> None:
-        """Forget what was written after a step: the run goes on from there."""
-        kept = [json.dumps(record) + "\n" for record in self.read() if record["step"] <= step]
+    def rewind(self, step: int, *, evaluation_due: bool = False) -> None:
+        """Forget what was written after a step: the run goes on from there.
+
+        Args:
+            step: the last that is kept.
+            evaluation_due: whether its evaluation comes now; one that was written before is forgotten too.
+        """
+        kept = [
+            json.dumps(record) + "\n"
+            for record in self.read()
+            if record["step"] < step
+            or (record["step"] == step and not (evaluation_due and record["kind"] == "evaluation"))
+        ]
         if self.path is not None:
             write_text(self.path, "".join(kept))

@@ -78,7 +78,7 @@ class Loop(Generic[Model, Batch]):
         """Stand where a checkpoint was written; the model has its weights already."""
         self.progress = Progress(**checkpoint.state)
         load_optimizer_tensors(self.optimizer, self.model, checkpoint.optimizer)
-        self.journal.rewind(checkpoint.step)
+        self.journal.rewind(checkpoint.step, evaluation_due=self.progress.evaluation_due)
         self._saved_step = checkpoint.step
 
     def run(self) -> Progress:
