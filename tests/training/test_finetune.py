@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from contextlib import nullcontext
 from pathlib import Path
@@ -16,10 +17,11 @@ from bertsmith.config import FinetuneConfig, LabelledConfig
 from bertsmith.errors import CheckpointError, ConfigError, CorpusError, ModelFolderError, StoppedError
 from bertsmith.inference.evaluate import evaluate
 from bertsmith.inference.predictor import load
+from bertsmith.model.encoder import BertEncoder
 from bertsmith.model.formats import to_hf_tensors
 from bertsmith.progress import Silent
 from bertsmith.tasks.classification import ClassificationTask
-from bertsmith.training import loop
+from bertsmith.training import course, loop
 from bertsmith.training.course import hold_out
 from bertsmith.training.finetune import FinetuneResult, finetune
 from bertsmith.training.finetuning_run import FinetuningRun
@@ -294,6 +296,54 @@ def test_feature_mode_trains_the_head_alone(tiny_bert: Path, data: Path, tmp_pat
     assert all(np.array_equal(trained[name], source[name]) for name in shared)
     assert trained["classifier.weight"].shape == (2, 2 * 16)
     assert evaluate(tmp_path / "run", data / "dev.csv").metrics == pytest.approx(result.metrics)
+
+
+def test_in_feature_mode_the_encoder_reads_each_example_once(
+    tiny_bert: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = 0
+    hidden_states = BertEncoder.hidden_states
+
+    def counted(self: BertEncoder, input_ids: Any, **rows: Any) -> Any:
+        nonlocal read
+        read += int((rows["sequence_ids"] > 0).sum()) if rows["sequence_ids"] is not None else input_ids.numel()
+        return hidden_states(self, input_ids, **rows)
+
+    monkeypatch.setattr(BertEncoder, "hidden_states", counted)
+    options: dict[str, Any] = {"feature_layers": 2, "epochs": 4, "seeds": 2}
+    listener = Listener()
+    once = run(tiny_bert, data, tmp_path / "once", listener, **options)
+    said = [re.match(r"\d+ (?:training|development) examples, (\d+) tokens", line) for line in listener.said]
+    assert read == sum(int(each[1]) for each in said if each), "also of two seeds"
+    once_read, read = read, 0
+    monkeypatch.setattr(course, "FEATURE_BYTES", 0)
+    anew = run(tiny_bert, data, tmp_path / "anew", listener, **options)
+    assert read > 4 * 2 * once_read
+    assert "the features of 60 examples (0.0 GB) are computed anew in each epoch" in listener.said
+    assert anew.metrics == pytest.approx(once.metrics)
+    expected = load_file(tmp_path / "anew" / "model.safetensors")
+    for name, tensor in load_file(tmp_path / "once" / "model.safetensors").items():
+        np.testing.assert_allclose(tensor, expected[name], atol=1e-4)
+
+
+def test_a_stopped_run_in_feature_mode_goes_on_bit_for_bit(
+    tiny_bert: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"feature_layers": 2, "epochs": 3}
+    run(tiny_bert, data, tmp_path / "straight", **options)
+    trained = loop.Loop._train
+
+    def train(self: Any, *arguments: Any) -> None:
+        trained(self, *arguments)
+        if self.progress.step == 11:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Loop, "_train", train)
+        with pytest.raises(StoppedError):
+            run(tiny_bert, data, tmp_path / "run", **options)
+    run(tiny_bert, data, tmp_path / "run", **options)
+    assert weights(tmp_path / "run") == weights(tmp_path / "straight")
 
 
 def test_frozen_layers_stay_as_they_were(tiny_bert: Path, data: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 A text that is longer than the model is read in windows that overlap; what a task makes of their outputs is its own.
 Windows are packed: several share a row and no place is padding, as in pretraining.
 
-Letters: R rows, T tokens of a row, W windows, P places that the task reads, E examples.
+Letters: R rows, T tokens of a row, W windows, P places that the task reads, D width of what stands there, E examples.
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ class Window:
         input_ids: (t,) tokens.
         token_type_ids: (t,) 0 in the first text, 1 in the second.
         places: (p,) the places whose hidden states the task reads, such as 0 for [CLS].
+        features: (p, D) those hidden states, where a frozen encoder read the window before.
     """
 
     input_ids: NDArray[np.int32]
     token_type_ids: NDArray[np.uint8]
     places: NDArray[np.int32]
+    features: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class WindowBatch:
         window_lengths: (W,) tokens of each window.
         windows_of: (E,) how many windows each example has.
         labels: the examples' labels, joined along the first axis.
+        features: (P, D) what stands at the places, where it is known of every window.
     """
 
     input_ids: Int64s
@@ -78,6 +81,7 @@ class WindowBatch:
     window_lengths: Int64s
     windows_of: Int64s
     labels: NDArray[Any]
+    features: NDArray[np.float32] | None = None
 
     @property
     def tokens(self) -> int:
@@ -114,6 +118,7 @@ def batch_windows(encoded: Sequence[Encoded]) -> WindowBatch:
     filled[3, tokens] = np.repeat(number + 1, lengths)
     input_ids, token_type_ids, position_ids, sequence_ids = filled.reshape(4, len(rows), width)
     places_of = np.array([len(window.places) for window in windows], np.int64)
+    features = [window.features for window in windows if window.features is not None]
     return WindowBatch(
         input_ids=input_ids,
         token_type_ids=token_type_ids,
@@ -124,6 +129,7 @@ def batch_windows(encoded: Sequence[Encoded]) -> WindowBatch:
         window_lengths=lengths,
         windows_of=np.array([len(each.windows) for each in encoded], np.int64),
         labels=np.concatenate([each.labels for each in encoded]),
+        features=np.concatenate(features) if len(features) == len(windows) else None,
     )
 
 

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -21,7 +22,7 @@ from torch.utils.checkpoint import checkpoint
 from bertsmith.config import FinetuneConfig, HeadConfig, LabelledConfig, TaskName
 from bertsmith.data.feed import MICRO_BATCH_TOKENS
 from bertsmith.data.labelled.examples import BadExamples, Labelled
-from bertsmith.data.windows import Encoded, WindowBatch, batch_windows, token_budget_batches
+from bertsmith.data.windows import Encoded, Window, WindowBatch, batch_windows, token_budget_batches
 from bertsmith.model.bert import Bert
 from bertsmith.tasks.findings import Findings
 from bertsmith.text.streams import BadInput, BadInputs
@@ -148,9 +149,16 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
         """The loss of a batch, summed, () float32."""
         return {"task": self.losses(self.logits(model, batch).float(), batch)}
 
+    @classmethod
+    def logits(cls, model: Bert, batch: WindowBatch) -> Tensor:
+        """What the head says at the places of a batch, (P, O)."""
+        if batch.features is None:
+            return model.task_logits(cls.head_input(model, batch))
+        return model.task_logits(torch.from_numpy(batch.features).to(model.encoder.embeddings.word.weight.device))
+
     @staticmethod
-    def logits(model: Bert, batch: WindowBatch) -> Tensor:
-        """What the head says at the places of a batch, (P, O).
+    def head_input(model: Bert, batch: WindowBatch) -> Tensor:
+        """What the head reads at the places of a batch, (P, D).
 
         One text beyond MICRO_BATCH_TOKENS is computed in parts, and in training once more for its gradients: of each
         part no more is kept than what the head reads, so that a text of any length fits the memory.
@@ -168,8 +176,8 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
             read.append(checkpoint(compute, use_reentrant=False) if training and step < rows else compute())
         if step < rows:  # part after part -> in the order of the places
             back = np.argsort(np.argsort(part_of_place, kind="stable"), kind="stable")
-            return model.task_logits(torch.cat(read)[torch.from_numpy(back).to(read[0].device)])
-        return model.task_logits(read[0])  # (P, D) -> (P, O)
+            return torch.cat(read)[torch.from_numpy(back).to(read[0].device)]
+        return read[0]
 
     # What is made of it.
 
@@ -234,17 +242,32 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
         self, model: Bert, examples: Sequence[Example], encoded: Sequence[Encoded], batch_tokens: int
     ) -> Iterator[Answer]:
         windows = [window for each in encoded for window in each.windows]
-        ends = np.cumsum([len(window.places) for window in windows])
-        # All at once: small arrays kept from each batch would lie between its large ones, and memory would grow.
-        outputs = np.split(np.empty((int(ends[-1]), self.head.outputs), np.float32), ends[:-1])
-        for indices in token_budget_batches([len(window.input_ids) for window in windows], batch_tokens):
-            batch = batch_windows([Encoded((windows[index],), np.empty(0)) for index in indices])
-            logits = self.logits(model, batch).float().cpu().numpy()  # (P, O)
-            for index, part in zip(indices, np.split(logits, np.cumsum(batch.places_of)[:-1]), strict=True):
-                outputs[index][:] = part
-        coming = iter(outputs)
+        compute = partial(self.logits, model)
+        coming = iter(each_window(windows, compute, width=self.head.outputs, batch_tokens=batch_tokens))
         for example, each in zip(examples, encoded, strict=True):
             yield self.join(example, each, list(islice(coming, len(each.windows))))
+
+
+def each_window(
+    windows: Sequence[Window], compute: Callable[[WindowBatch], Tensor], *, width: int, batch_tokens: int = BATCH_TOKENS
+) -> list[Float32s]:
+    """What is computed at the places of windows, (p, width) of each, in batches of like length.
+
+    Args:
+        windows: in any order.
+        compute: from a batch to (P, width).
+        width: of what is computed.
+        batch_tokens: tokens of a batch.
+    """
+    ends = np.cumsum([len(window.places) for window in windows])
+    # All at once: small arrays kept from each batch would lie between its large ones, and memory would grow.
+    outputs = np.split(np.empty((int(ends[-1]), width), np.float32), ends[:-1])
+    for indices in token_budget_batches([len(window.input_ids) for window in windows], batch_tokens):
+        batch = batch_windows([Encoded((windows[index],), np.empty(0)) for index in indices])
+        values = compute(batch).float().cpu().numpy()  # (P, width)
+        for index, part in zip(indices, np.split(values, np.cumsum(batch.places_of)[:-1]), strict=True):
+            outputs[index][:] = part
+    return outputs
 
 
 def _part(model: Bert, batch: WindowBatch, rows: slice, places: NDArray[np.int64]) -> Callable[[], Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,17 @@ from bertsmith.data.labelled.examples import BadExamples, Labelled
 from bertsmith.data.random_bits import generator
 from bertsmith.data.windows import Encoded
 from bertsmith.errors import ConfigError, CorpusError
+from bertsmith.model.bert import Bert
 from bertsmith.model.folder import read_model_config
 from bertsmith.progress import Reporter
+from bertsmith.tasks.features import feature_bytes, with_features
 from bertsmith.tasks.finetuning import BLOCK, FinetuneTask
 from bertsmith.tasks.registry import task_class
 from bertsmith.text.streams import BadInput
 from bertsmith.text.wordpiece import WordPiece
 from bertsmith.training.precision import choose_precision
+
+FEATURE_BYTES = 1 << 30  # of memory for what a frozen encoder makes of examples; beyond it they are read in each epoch
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class Course:
         train, dev: examples; without `dev` nothing is evaluated and the last weights are kept.
         precision: of the products; measured once, so that all runs are alike.
         headline: the figure by which weights, seeds and trials are chosen; more is better.
+        kept: of feature mode: training and development examples with their features, once they were read.
     """
 
     task: FinetuneTask[Any, Any]
@@ -68,11 +73,33 @@ class Course:
     dev: Examples | None
     precision: Precision
     headline: str
+    kept: list[tuple[Examples, Examples | None]] = field(default_factory=list, init=False, repr=False)
 
     @cached_property
     def data(self) -> str:
         """SHA-256 of what is taught and what is measured on."""
         return examples_fingerprint(self.train, self.dev, self.task.head.labels)
+
+    def read_once(self, model: Bert, reporter: Reporter) -> tuple[Examples, Examples | None]:
+        """Training and development examples with what a frozen encoder, which all runs share, makes of them.
+
+        Those that would take more than FEATURE_BYTES stay as they are, to be read in each epoch.
+        """
+        if not self.kept:
+            train, left = self._read(self.train, model, FEATURE_BYTES, reporter)
+            dev = self._read(self.dev, model, left, reporter)[0] if self.dev else None
+            self.kept.append((train, dev))
+        return self.kept[0]
+
+    def _read(self, examples: Examples, model: Bert, room: int, reporter: Reporter) -> tuple[Examples, int]:
+        """Examples with their features, if there is room for so many bytes; and the room that is left."""
+        size, count = feature_bytes(model, examples.encoded), len(examples.encoded)
+        if size > room:
+            reporter.say(f"the features of {count:,} examples ({size / 1e9:.1f} GB) are computed anew in each epoch")
+            return examples, room
+        with reporter.track("reading features", total=count, unit="examples") as track:
+            encoded = with_features(self.task, model, examples.encoded, track.update)
+        return replace(examples, encoded=encoded), room - size
 
 
 def read_course(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,8 @@ class FinetuningRun:
         generator = torch.Generator().manual_seed(config.seed)
         self.model, self.drawn = read_for_task(course.source, course.task.head, generator=generator)
         prepare_model(self.model, config)
+        if config.feature_layers and _passes(config, len(course.train.examples)) > 1:
+            self.train, self.dev = course.read_once(self.model.eval(), reporter)
         self.journal = Journal(folder.journal if folder else None)
         self._best: dict[str, Tensor] = {}
         self._answers: list[Any] = []
@@ -216,6 +219,13 @@ def budget_of(config: FinetuneConfig) -> Budget:
     if config.minutes:
         return Budget(config.minutes, "minutes")
     return Budget(config.epochs or DEFAULT_EPOCHS, "epochs")
+
+
+def _passes(config: FinetuneConfig, examples: int) -> float:
+    """How often a run reads its examples, at least."""
+    budget = budget_of(config)
+    by_unit = {"epochs": budget.amount, "steps": budget.amount * config.batch_size / examples, "minutes": math.inf}
+    return by_unit[budget.unit]
 
 
 def prepare_model(model: Bert, config: FinetuneConfig) -> None:
