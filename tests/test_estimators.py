@@ -155,3 +155,32 @@ def test_multiple_choice_takes_any_number_of_choices(options):
 def test_mistakes_are_explained(options, X, y, message):
     with pytest.raises(bertsmith.BertsmithError, match=message):
         TextClassifier(**options).fit(X, y)
+
+
+QUESTION, CHOICE = ("who?", "a nurse"), ("the nurse", ["pains", "was given"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "X", "y", "message"),
+    [
+        (TextClassifier, TEXTS[:3], ["a", None, "b"], r"y\[1\] is missing \(None\)"),
+        (TextClassifier, TEXTS[:3], np.array([0, 1, np.nan], np.float32), r"y\[2\] is missing \(nan\)"),
+        (TextClassifier, TEXTS[:2], [["a"], None], r"y\[1\] is missing"),
+        (TextClassifier, TEXTS[:2], [["b", None], ["a"]], r"y\[0\]\[1\] is missing"),
+        (TextRegressor, TEXTS[:2], [1.0, None], "row 2 of the data: score nan is not finite"),
+        (QuestionAnswerer, [QUESTION], ["nurse", "a"], "X has 1 entries and y has 2"),
+        (QuestionAnswerer, [QUESTION], [None], r"y\[0\] is missing"),
+        (TokenTagger, [["a", "b"]] * 2, [["x", "y"]], "X has 2 entries and y has 1"),
+        (MultipleChoice, [CHOICE] * 2, [0, 0.5], r"y\[1\] is 0.5: the number of the right choice"),
+        (MultipleChoice, [CHOICE] * 2, [0, "x"], r"y\[1\] is 'x'"),
+    ],
+)
+def test_what_is_missing_or_too_much_is_not_learned(options, kind, X, y, message):
+    with pytest.raises(InputError, match=message):
+        kind(**options).fit(X, y)
+
+
+def test_a_score_needs_an_answer_for_each_entry(options):
+    solver = MultipleChoice(**options).fit([CHOICE] * 2, [0, 1])
+    with pytest.raises(InputError, match="X has 2 entries and y has 1"):
+        solver.score([CHOICE] * 2, [0])

@@ -8,7 +8,7 @@ classifier.save("my-task")                      # a run folder: bertsmith.load a
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -19,10 +19,20 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.exceptions import NotFittedError
 
 from bertsmith.config import FinetuneConfig, LabelledConfig, Precision, TaskName
-from bertsmith.data.labelled.examples import ChoiceExample, GoldAnswer, QuestionExample, TaggedText, TextExample
-from bertsmith.data.labelled.tagged import join_words
-from bertsmith.data.labelled.words import read_tagged, tagged_text
-from bertsmith.errors import ConfigError, InputError
+from bertsmith.data.labelled.examples import TextExample
+from bertsmith.data.labelled.words import read_tagged
+from bertsmith.errors import ConfigError
+from bertsmith.inference.arrays import (
+    as_list,
+    choice_examples,
+    is_indicator,
+    label_rows,
+    paired,
+    present,
+    question_examples,
+    text_examples,
+    words_example,
+)
 from bertsmith.inference.predictor import Predictor
 from bertsmith.model.folder import write_model_folder
 from bertsmith.progress import Reporter, Silent, Terminal
@@ -125,25 +135,25 @@ class TextClassifier(ClassifierMixin, _FineTuned):  # type: ignore[misc]
         """Fine-tune on texts X and labels y."""
         if isinstance(y, np.ndarray) and y.ndim == 2 and y.shape[1] == 1:
             y = y.ravel()
-        labels = _as_list(y, "y")
+        labels = present(y)
         self.multi_label_ = any(isinstance(each, list | tuple | set | frozenset | np.ndarray) for each in labels)
-        rows = _label_rows(y) if self.multi_label_ else [[each] for each in labels]
+        rows = label_rows(y) if self.multi_label_ else [[each] for each in labels]
         found = {label for row in rows for label in row}
-        if _is_indicator(y):
+        if is_indicator(y):
             found |= set(range(y.shape[1]))  # a part of the data may lack one
         self.classes_ = np.array(sorted(found))
         names = {label: str(label) for label in found}
-        texts = _text_examples(X, len(rows))
+        texts = text_examples(X, len(rows))
         examples = [
             TextExample(text, pair, labels=tuple(names[label] for label in row), place=place)
             for (text, pair, place), row in zip(texts, rows, strict=True)
         ]
-        named = ",".join(names[label] for label in self.classes_.tolist()) if _is_indicator(y) else None
+        named = ",".join(names[label] for label in self.classes_.tolist()) if is_indicator(y) else None
         return self._learn(examples, LabelledConfig(multi_label=self.multi_label_, labels=named))
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """(len(X), classes) probabilities, in the order of `classes_`."""
-        answers = self._answers(TextExample(text, pair) for text, pair, _ in _text_examples(X))
+        answers = self._answers(TextExample(text, pair) for text, pair, _ in text_examples(X))
         rows = [[answer.probabilities[str(label)] for label in self.classes_] for answer in answers]
         return np.array(rows, np.float64).reshape(len(rows), len(self.classes_))
 
@@ -162,7 +172,7 @@ class TextClassifier(ClassifierMixin, _FineTuned):  # type: ignore[misc]
         right = np.zeros_like(said)
         place = {label: index for index, label in enumerate(self.classes_.tolist())}
         known = np.ones(len(said), bool)
-        for index, row in enumerate(_label_rows(y)):
+        for index, row in enumerate(label_rows(y)):
             known[index] = all(label in place for label in row)
             right[index, [place[label] for label in row if label in place]] = 1
         return float(np.average(known & (said == right).all(axis=1), weights=sample_weight))
@@ -176,7 +186,7 @@ class TextRegressor(RegressorMixin, _FineTuned):  # type: ignore[misc]
     def fit(self, X: Any, y: Any) -> Self:
         """Fine-tune on texts X and numbers y."""
         scores = np.asarray(y, np.float64)
-        texts = _text_examples(X, len(scores))
+        texts = text_examples(X, len(scores))
         return self._learn(
             [
                 TextExample(text, pair, score=float(score), place=place)
@@ -186,7 +196,7 @@ class TextRegressor(RegressorMixin, _FineTuned):  # type: ignore[misc]
 
     def predict(self, X: Any) -> NDArray[np.float64]:
         """(len(X),) numbers."""
-        return np.array(self._answers(TextExample(text, pair) for text, pair, _ in _text_examples(X)), np.float64)
+        return np.array(self._answers(TextExample(text, pair) for text, pair, _ in text_examples(X)), np.float64)
 
 
 class TokenTagger(_FineTuned):
@@ -196,8 +206,7 @@ class TokenTagger(_FineTuned):
 
     def fit(self, X: Any, y: Any) -> Self:
         """Fine-tune on lists of words X and lists of tags y."""
-        rows = list(zip(_as_list(X, "X"), _as_list(y, "y"), strict=True))
-        return self._learn(read_tagged(rows, LabelledConfig()).examples)
+        return self._learn(read_tagged(paired(X, y), LabelledConfig()).examples)
 
     def predict(self, X: Any) -> list[list[str]]:
         """The tags of each text's words."""
@@ -205,11 +214,11 @@ class TokenTagger(_FineTuned):
 
     def predict_spans(self, X: Any) -> list[Any]:
         """A `Tagging` for each text: tags, and the entities with their characters."""
-        return self._answers(_words(each) for each in _as_list(X, "X"))
+        return self._answers(words_example(each) for each in as_list(X, "X"))
 
     def score(self, X: Any, y: Any) -> float:
         """Entity F1 (strict BIO), or for plain tags the accuracy."""
-        examples = read_tagged(list(zip(_as_list(X, "X"), _as_list(y, "y"), strict=True)), LabelledConfig()).examples
+        examples = read_tagged(paired(X, y), LabelledConfig()).examples
         answers = self._answers(replace(example, tags=None) for example in examples)  # a tag may be one never seen
         task = self.predictor_.task
         return task.score(examples, answers)[task.headline]
@@ -222,7 +231,7 @@ class QuestionAnswerer(_FineTuned):
 
     def fit(self, X: Any, y: Any) -> Self:
         """Fine-tune on (question, context) tuples X and answers y, each of which stands in its context."""
-        return self._learn(_questions(X, _as_list(y, "y")))
+        return self._learn(question_examples(X, y))
 
     def predict(self, X: Any) -> list[str]:
         """The answer to each question; "" where the context has none."""
@@ -230,11 +239,11 @@ class QuestionAnswerer(_FineTuned):
 
     def predict_spans(self, X: Any) -> list[Any]:
         """An `AnswerSpan` for each question: the text, its characters, its score."""
-        return self._answers(_questions(X, None))
+        return self._answers(question_examples(X))
 
     def score(self, X: Any, y: Any) -> float:
         """Mean F1 of the answers' words, as SQuAD counts it, from 0 to 1."""
-        examples = _questions(X, _as_list(y, "y"))
+        examples = question_examples(X, y)
         answers = self._answers(examples)
         return self.predictor_.task.score(examples, answers)["f1"] / 100
 
@@ -246,78 +255,13 @@ class MultipleChoice(_FineTuned):
 
     def fit(self, X: Any, y: Any) -> Self:
         """Fine-tune on (text, choices) tuples X and the right choices' numbers y."""
-        pairs = zip(_as_list(X, "X"), _as_list(y, "y"), strict=True)
-        return self._learn(
-            [
-                ChoiceExample(text, tuple(choices), int(label), place=f"X[{index}]")
-                for index, ((text, choices), label) in enumerate(pairs)
-            ]
-        )
+        return self._learn(choice_examples(X, y))
 
     def predict(self, X: Any) -> NDArray[np.int64]:
         """(len(X),) the number of the choice that fits best."""
-        examples = [ChoiceExample(text, tuple(choices)) for text, choices in _as_list(X, "X")]
-        return np.array([choice.index for choice in self._answers(examples)], np.int64)
+        return np.array([choice.index for choice in self._answers(choice_examples(X))], np.int64)
 
     def score(self, X: Any, y: Any) -> float:
         """The share of choices that are right."""
-        return float(np.mean(self.predict(X) == np.asarray(y)))
-
-
-def _is_indicator(y: Any) -> bool:
-    """Whether labels are a matrix of zeros and ones, a column a label."""
-    return isinstance(y, np.ndarray) and y.ndim == 2 and set(np.unique(y).tolist()) <= {0, 1}
-
-
-def _label_rows(y: Any) -> list[list[Any]]:
-    """The labels of each text, of collections of labels or of an indicator matrix."""
-    if _is_indicator(y):
-        return [np.flatnonzero(row).tolist() for row in y]
-    return [list(row) for row in y]
-
-
-def _as_list(values: Any, name: str) -> list[Any]:
-    if isinstance(values, str) or not hasattr(values, "__iter__"):
-        raise InputError(f"{name} is a list or array with an entry for each text, not {type(values).__name__}")
-    return list(values)
-
-
-def _text_examples(X: Any, count: int | None = None) -> list[tuple[str, str | None, str]]:
-    """(text, pair or None, place) of each entry of X: texts, tuples of two, or rows of one or two columns."""
-    rows = X.itertuples(index=False, name=None) if hasattr(X, "itertuples") else _as_list(X, "X")
-    texts: list[tuple[str, str | None, str]] = []
-    for index, row in enumerate(rows):
-        parts: Sequence[Any] = [row] if isinstance(row, str) else list(row) if hasattr(row, "__iter__") else [row]
-        if not 1 <= len(parts) <= 2 or not all(isinstance(part, str) for part in parts):
-            raise InputError(f"X[{index}] is {row!r:.60}: a text, or a pair of texts, is needed")
-        texts.append((parts[0], parts[1] if len(parts) == 2 else None, f"X[{index}]"))
-    if count is not None and len(texts) != count:
-        raise InputError(f"X has {len(texts)} entries and y has {count}: there must be as many of both")
-    return texts
-
-
-def _words(each: Any) -> TaggedText:
-    """A text, or a list of words, as what is to be tagged."""
-    if isinstance(each, str):
-        return tagged_text(each)
-    return TaggedText(*join_words(list(each)))
-
-
-def _questions(X: Any, y: list[Any] | None) -> list[QuestionExample]:
-    """Questions with their answers, which are looked up in their contexts."""
-    pairs = _as_list(X, "X")
-    examples = []
-    for index, (question, context) in enumerate(pairs):
-        answers: tuple[GoldAnswer, ...] | None = None
-        if y is not None:
-            texts = [y[index]] if isinstance(y[index], str) else list(y[index])
-            answers = tuple(_found(text, context, index) for text in texts if text)
-        examples.append(QuestionExample(question, context, answers, id=str(index), place=f"X[{index}]"))
-    return examples
-
-
-def _found(answer: str, context: str, index: int) -> GoldAnswer:
-    start = context.find(answer)
-    if start < 0:
-        raise InputError(f'y[{index}]: the answer "{answer:.60}" does not stand in its context')
-    return GoldAnswer(answer, start)
+        right = [example.label for example in choice_examples(X, y)]
+        return float(np.mean(self.predict(X) == np.array(right)))
