@@ -436,6 +436,14 @@ def test_several_columns_of_tags_are_told():
     assert pairs(read_tagged([row], LabelledConfig(label_column="pos_tags"))) == [[("Rome", "NNP")]]
 
 
+def test_numbers_for_tags_are_told():
+    rows = [{"tokens": ["In", "Rome"], "tags": [0, 1]}]
+    assert read_tagged(rows, LabelledConfig()).notes == [
+        "the tags are numbers; where they stand for names, give these in order: --labels O,B-PER,…"
+    ]
+    assert read_tagged(rows, LabelledConfig(), labels=("0", "1")).notes == []
+
+
 def test_numbered_tags_have_names():
     datasets = pytest.importorskip("datasets")
     names = datasets.ClassLabel(names=["O", "B-LOC", "I-LOC"])

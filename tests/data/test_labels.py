@@ -76,6 +76,33 @@ def test_several_labels_where_one_is_needed():
     assert "row 1 of the data: 2 labels; with --multi-label" in said
 
 
+def notes_on(*labels, **options):
+    read = classified([{"text": f"text {n}", "label": label} for n, label in enumerate(labels)], **options)
+    return [note for note in read.notes if "column" not in note or "--label-column" in note]
+
+
+def test_labels_that_look_like_mistakes_are_told():
+    assert notes_on("Good", "good", "bad", "so") == [
+        'labels that differ in capitals only are taken for different ones: "Good", "good"'
+    ]
+    assert notes_on("a", "nan", "nan", "None") == [
+        'the label "nan" of 2 example(s) is a label as any other',
+        'the label "None" of 1 example(s) is a label as any other',
+    ]
+    assert notes_on("joy", "anger", "joy, anger") == [
+        'a label such as "joy, anger" is taken for one; with --multi-label it is several'
+    ]
+    assert notes_on("joy", "anger", "joy, anger", multi_label=True) == []
+    assert notes_on("yes, please", "no") == []
+    assert notes_on(*map(str, range(60))) == ["there are 60 labels to 60 examples; is --label-column the right one?"]
+    assert notes_on(*map(str, range(60)), *map(str, range(60)), *map(str, range(60))) == []
+    assert notes_on(*map(str, range(20))) == []
+    assert (
+        classified([{"text": "t", "label": "None"}], labels=("None", "a")).notes
+        == classified([{"text": "t", "label": "a"}], labels=("None", "a")).notes
+    ), "labels that are known need no doubt"
+
+
 def test_numbers_are_places_of_the_names(tmp_path):
     names = write(tmp_path, "labels.txt", "joy\nanger\n\nlove\n")
     path = write(tmp_path, "a.tsv", "fine\t0\tx1\nboth\t1,2\tx2\n")

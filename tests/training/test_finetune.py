@@ -394,6 +394,15 @@ def test_without_dev_a_share_is_kept_back_always_the_same(tiny_bert: Path, data:
         hold_out([1], 0.1)
 
 
+def test_development_examples_that_are_learned_too_are_told(tiny_bert: Path, tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("text,label\nthe nurse,a\npains,b\nthe ward,b\n")
+    (tmp_path / "dev.csv").write_text("text,label\nThe  nurse,a\nthe pains,b\npains,b\n")
+    listener = Listener()
+    run(tiny_bert, tmp_path, tmp_path / "run", listener, epochs=1)
+    (said,) = [line for line in listener.said if "read exactly as" in line]
+    assert said.startswith("warning: 2 of the 3 development examples read exactly as training examples do")
+
+
 def test_long_texts_are_counted_aloud(tiny_bert: Path, data: Path, tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("text,label\n" + "pains " * 80 + ",a\nnurse,b\n" + "ward " * 50 + ",b\n")
     (tmp_path / "dev.csv").write_text("text,label\nnurse,a\n")
@@ -504,6 +513,7 @@ def test_a_regressor_learned_again_starts_on_the_new_scale(tiny_bert: Path, tmp_
     [
         ("regress", {"class_weights": "balanced"}, "--class-weights balanced has no use for regress"),
         ("classify", {"feature_layers": 5}, "--feature-layers 5: the model has 2 layers"),
+        ("classify", {"overlap_tokens": 30}, "--overlap-tokens 30: windows have 32 tokens, .* at most 29"),
     ],
 )
 def test_options_without_a_use_are_refused(

@@ -151,15 +151,39 @@ def read_course(
     if config.class_weights == "balanced" and weights is None:
         raise ConfigError(f"--class-weights balanced has no use for {kind.name}, which has no classes")
     task = kind(head, tokenizer, longest=shape.max_position_embeddings, class_weights=weights)
-    return Course(
-        task,
-        source,
-        tokenizer,
-        encode_all(task, learned, "training", reading.on_bad_input, reporter),
-        encode_all(task, measured, "development", reading.on_bad_input, reporter) if measured else None,
-        choose_precision(config.precision),
-        headline or task.headline,
-    )
+    _check_overlap(config, task)
+    train = encode_all(task, learned, "training", reading.on_bad_input, reporter)
+    measured_on = encode_all(task, measured, "development", reading.on_bad_input, reporter) if measured else None
+    if measured_on and (count := _in_both(train, measured_on)):
+        reporter.warn(
+            f"{count:,} of the {len(measured_on.examples):,} development examples read exactly as training examples "
+            "do: figures on what was learned say little of what is new"
+        )
+    precision = choose_precision(config.precision)
+    return Course(task, source, tokenizer, train, measured_on, precision, headline or task.headline)
+
+
+def _in_both(train: Examples, dev: Examples) -> int:
+    """How many development examples are read exactly as some training example."""
+
+    def key(encoded: Encoded) -> int:
+        return hash(b"".join(window.input_ids.tobytes() for window in encoded.windows))
+
+    learned = {key(encoded) for encoded in train.encoded}
+    return sum(key(encoded) in learned for encoded in dev.encoded)
+
+
+def _check_overlap(config: FinetuneConfig, task: FinetuneTask[Any, Any]) -> None:
+    """
+    Raises:
+        ConfigError: windows would share all that they read, and not move on.
+    """
+    most = task.window_tokens - 3  # [CLS], [SEP], and one to move on by
+    if config.overlap_tokens is not None and config.overlap_tokens > most:
+        raise ConfigError(
+            f"--overlap-tokens {config.overlap_tokens}: windows have {task.window_tokens} tokens, of which neighbours "
+            f"can share at most {most}"
+        )
 
 
 def hold_out(

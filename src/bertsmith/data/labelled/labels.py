@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import json
 import os
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from bertsmith.errors import ConfigError, CorpusError
 from bertsmith.text.columns import kind_of_value
 
 _LISTED = 12  # labels that a message lists; of more it names the nearest
+_MANY = 50  # labels; below that, few examples may well have one each
+_LIKE_NOTHING = ("nan", "none", "null", "<na>")  # as programs write what is missing
 
 
 class LabelFault(ValueError):
@@ -114,6 +118,28 @@ def are_indices(labels: Iterable[str], names: Collection[str]) -> bool:
     """Whether all labels are whole numbers and none of them is a name: then they are places of names, from 0."""
     there = set(labels)
     return bool(there) and all(label.isdecimal() for label in there) and there.isdisjoint(names)
+
+
+def doubts(labels: Sequence[tuple[str, ...]], separator: str) -> list[str]:
+    """What looks like a mistake in the labels of examples, each of which is read as it is written."""
+    counts = Counter(chain.from_iterable(labels))
+    notes = []
+    alike: dict[str, list[str]] = {}
+    for label in sorted(counts):
+        alike.setdefault(label.casefold(), []).append(label)
+    if same := [", ".join(f'"{label}"' for label in each) for each in alike.values() if len(each) > 1]:
+        notes.append(f"labels that differ in capitals only are taken for different ones: {'; '.join(same[:_LISTED])}")
+    notes += [
+        f'the label "{label}" of {count:,} example(s) is a label as any other'
+        for label, count in counts.items()
+        if label.casefold() in _LIKE_NOTHING
+    ]
+    if len(counts) > _MANY and 2 * len(counts) > len(labels):
+        notes.append(f"there are {len(counts):,} labels to {len(labels):,} examples; is --label-column the right one?")
+    several = (label for label in counts if separator in label)
+    if joined := [label for label in several if counts.keys() >= {part.strip() for part in label.split(separator)}]:
+        notes.append(f'a label such as "{joined[0]}" is taken for one; with --multi-label it is several')
+    return notes
 
 
 class Labels:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.examples import Labelled, TextExample
-from bertsmith.data.labelled.labels import LabelFault, Labels, UnknownLabel, named_labels
+from bertsmith.data.labelled.labels import LabelFault, Labels, UnknownLabel, doubts, named_labels
 from bertsmith.data.labelled.rows import BadData, Row
 from bertsmith.data.labelled.text_rows import TextRow, TextRows
 from bertsmith.data.labelled.usual_columns import LABELS, SCORES
@@ -47,6 +47,8 @@ def read_classified(
             for row, theirs in _each(rows.read(data), reading.of)
         ]
     rows.notes += reading.notes()
+    if reading.allowed is None:
+        rows.notes += doubts([example.labels or () for example in examples], config.label_separator)
     if count := _contradictions(examples):
         rows.notes.append(f"{count:,} text(s) are there more than once, with different labels")
     return rows.finished(data, examples)

@@ -94,6 +94,8 @@ def _in_one_scheme(
     if named and are_indices(chain.from_iterable(written), named):
         names = dict(enumerate(named))
         written = [tuple(names.get(int(tag), tag) for tag in tags) for tags in written]
+    elif labels is None and all(tag.isdecimal() for tag in chain.from_iterable(written)):
+        notes.append("the tags are numbers; where they stand for names, give these in order: --labels O,B-PER,…")
     bio = strict_bio(written, spans=None if labels is None else has_spans(labels))
     notes += [bio.note] if bio.note else []
     known = _known(labels) if labels else _known(named) | {"O"} if named else set()
