@@ -68,14 +68,12 @@ class FinetuningRun:
     """
 
     def __init__(self, course: Course, *, config: FinetuneConfig, folder: RunFolder | None, reporter: Reporter) -> None:
-        self.task, self.train, self.dev = course.task.copy(), course.train, course.dev
+        self.course, self.task, self.train, self.dev = course, course.task.copy(), course.train, course.dev
         self.precision, self.data, self.headline = course.precision, course.data, course.headline
         self.config, self.folder, self.reporter = config, folder, reporter
         generator = torch.Generator().manual_seed(config.seed)
         self.model, self.drawn = read_for_task(course.source, course.task.head, generator=generator)
         prepare_model(self.model, config)
-        if config.feature_layers and _passes(config, len(course.train.examples)) > 1:
-            self.train, self.dev = course.read_once(self.model.eval(), reporter)
         self.journal = Journal(folder.journal if folder else None)
         self._best: dict[str, Tensor] = {}
         self._answers: list[Any] = []
@@ -88,11 +86,14 @@ class FinetuningRun:
             StoppedError: the user stopped the run; it was saved.
         """
         checkpoint = load_last_good(self.folder.checkpoints, warn=self.reporter.warn) if self.folder else None
-        if checkpoint:  # measured once a run: going on in another format would not be the same run
-            self.precision = checkpoint.state["run"]["precision"]
+        if checkpoint:
+            self._restore(checkpoint)
+        if self.config.feature_layers and _passes(self.config, len(self.train.examples)) > 1:
+            self.train, self.dev = self.course.read_once(self.model.eval(), self.reporter)
         loop = self._loop()
         if checkpoint:
-            self._restore(loop, checkpoint)
+            loop.resume(checkpoint)
+            self.reporter.say(f"going on after step {checkpoint.step:,}")
         else:
             loop.progress.run = {"precision": self.precision, "data": self.data}
             self.journal.rewind(0)
@@ -151,18 +152,18 @@ class FinetuningRun:
             reporter=self.reporter,
         )
 
-    def _restore(self, loop: Loop[Bert, WindowBatch], checkpoint: Checkpoint) -> None:
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        """Take the weights of a checkpoint, the best ones so far, and the precision, which is measured once a run."""
         if checkpoint.state["run"]["data"] != self.data:
             assert self.folder
             raise CheckpointError(
                 f"{self.folder.out}: its checkpoints were trained on other examples than those given now. "
                 "Give the files that the run was begun with, or choose another --out."
             )
+        self.precision = checkpoint.state["run"]["precision"]
         load_hf_tensors(self.model, checkpoint.model)
         if checkpoint.best:  # what was the best after it belongs to a future that is lost
             link_or_copy(checkpoint.best, self._best_file)
-        loop.resume(checkpoint)
-        self.reporter.say(f"going on after step {checkpoint.step:,}")
 
     def _evaluate(self, share: float) -> dict[str, float]:
         if self.dev is None:
