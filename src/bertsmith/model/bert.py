@@ -16,6 +16,7 @@ from bertsmith.model.attention import SelfAttention
 from bertsmith.model.dropout import Dropout
 from bertsmith.model.encoder import BertEncoder
 from bertsmith.model.heads import MaskedLMHead, NextSentenceHead, Pooler, TaskHead
+from bertsmith.model.initial_weights import initialise
 
 Part = Literal["pooler", "masked_lm", "next_sentence", "classifier", "qa_outputs"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -149,24 +150,3 @@ def _check_parts(parts: Collection[str], head: HeadConfig | None) -> None:
         raise ConfigError('the parts "classifier" and "qa_outputs" belong to a fine-tuned head: give its HeadConfig')
     if "next_sentence" in parts and "pooler" not in parts:
         raise ConfigError('the part "next_sentence" reads the pooled [CLS]: add the part "pooler"')
-
-
-@torch.no_grad()
-def initialise(module: nn.Module, config: ModelConfig, generator: torch.Generator) -> None:
-    """Draw every weight of a model, or of a part of one, anew, in the order of the parameters.
-
-    Matrices come from a normal distribution (standard deviation `initializer_range`) cut at two standard
-    deviations, biases are zero and LayerNorm begins as the identity.
-
-    Reference:
-        google-research/bert, `modeling.py`, `create_initializer`: tf.truncated_normal_initializer(0.02).
-        The zero vector of [PAD] is Hugging Face's.
-    """
-    std = config.initializer_range
-    for name, weight in module.named_parameters():
-        if weight.dim() == 2:
-            nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std, generator=generator)
-        else:
-            nn.init.constant_(weight, 1.0 if name.endswith("norm.weight") else 0.0)
-    if isinstance(module, Bert) and config.pad_token_id is not None:
-        module.encoder.embeddings.word.weight[config.pad_token_id] = 0.0

@@ -16,16 +16,10 @@ from torch import Tensor
 from bertsmith.config import HeadConfig, ModelConfig
 from bertsmith.errors import ModelFolderError
 from bertsmith.files import atomic_path, write_json
-from bertsmith.model.bert import PRETRAINING_PARTS, Bert, Part, initialise, parts_of_head
-from bertsmith.model.formats import (
-    config_from_hf,
-    config_to_hf,
-    head_from_hf,
-    load_hf_tensors,
-    modern_names,
-    parts_of,
-    to_hf_tensors,
-)
+from bertsmith.model.bert import PRETRAINING_PARTS, Bert, Part, parts_of_head
+from bertsmith.model.config_json import config_from_hf, config_to_hf, head_from_hf
+from bertsmith.model.formats import load_hf_tensors, modern_names, parts_of, to_hf_tensors
+from bertsmith.model.initial_weights import initialise
 
 CONFIG, WEIGHTS, SHARDS, PICKLE = (
     "config.json",
@@ -121,7 +115,7 @@ def read_for_task(folder: Path, head: HeadConfig, *, generator: torch.Generator)
         if theirs is not None and (part == "pooler" or _answers_alike(source.head, head)):
             setattr(bert, part, theirs)
         else:
-            initialise(getattr(bert, part).to_empty(device="cpu"), source.config, generator)
+            initialise(getattr(bert, part).to_empty(device="cpu"), source.config, generator, name=part)
             drawn.append(part)
     return bert, drawn
 
