@@ -3,25 +3,36 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bertsmith.config import HeadConfig, ModelConfig, TaskName
+from bertsmith.config import Architecture, HeadConfig, ModelConfig, TaskName
 from bertsmith.errors import ConfigError, ModelFolderError
 from bertsmith.model.bert import Bert
+from bertsmith.model.modern_config import MODERN_FIELDS, modern_fields, modern_values
 
-# The classes of `transformers` whose heads are ours.
+# What the classes of `transformers` whose heads are ours are called after "Bert" and "ModernBert".
 _TASKS: Mapping[str, TaskName] = {
-    "BertForSequenceClassification": "classify",
-    "BertForTokenClassification": "tag",
-    "BertForQuestionAnswering": "answer",
-    "BertForMultipleChoice": "choose",
+    "ForSequenceClassification": "classify",
+    "ForTokenClassification": "tag",
+    "ForQuestionAnswering": "answer",
+    "ForMultipleChoice": "choose",
 }
+_KINDS: Mapping[Architecture, str] = {"bert": "Bert", "modernbert": "ModernBert"}
 _OURS = "bertsmith"  # the key of config.json with what no key of `transformers` says
-# config.json: what would make another model of it.
-_ONLY: Mapping[str, Any] = {
-    "model_type": "bert",
-    "is_decoder": False,
-    "add_cross_attention": False,
-    "position_embedding_type": "absolute",
-    "pruned_heads": {},
+# What would make another model of it.
+_ONLY: Mapping[Architecture, Mapping[str, Any]] = {
+    "bert": {
+        "is_decoder": False,
+        "add_cross_attention": False,
+        "position_embedding_type": "absolute",
+        "pruned_heads": {},
+    },
+    "modernbert": {
+        "norm_bias": False,
+        "attention_bias": False,
+        "mlp_bias": False,
+        "classifier_bias": False,
+        "decoder_bias": True,
+        "tie_word_embeddings": True,
+    },
 }
 
 
@@ -31,18 +42,26 @@ def config_from_hf(values: Mapping[str, Any]) -> ModelConfig:
     Raises:
         ModelFolderError: a key whose value makes another model of it, or that does not fit; each is named.
     """
+    architecture: Any = values.get("model_type") or "bert"
+    if architecture not in _ONLY:
+        raise ModelFolderError(
+            f"no BERT that bertsmith knows: model_type is {architecture!r}, only 'bert' and 'modernbert' can be read"
+        )
     other = [
         f"{key} is {values[key]!r}, only {only!r} can be read"
-        for key, only in _ONLY.items()
+        for key, only in _ONLY[architecture].items()
         if values.get(key) is not None and values[key] != only
     ]
     if other:
         raise ModelFolderError(f"no BERT that bertsmith knows: {'; '.join(other)}")
-    known = {name: values[name] for name in ModelConfig.model_fields if name in values}
     try:
-        return ModelConfig(**known)
+        return ModelConfig(**(modern_fields(values) if architecture == "modernbert" else _bert_fields(values)))
     except ConfigError as error:
         raise ModelFolderError(str(error)) from None
+
+
+def _bert_fields(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in ModelConfig.model_fields if name in values and name not in MODERN_FIELDS}
 
 
 def head_from_hf(values: Mapping[str, Any], outputs: int) -> HeadConfig | None:
@@ -55,13 +74,16 @@ def head_from_hf(values: Mapping[str, Any], outputs: int) -> HeadConfig | None:
     Raises:
         ModelFolderError: what it says of the head does not fit.
     """
-    architecture = next(iter(values.get("architectures") or []), "")
+    theirs = next(iter(values.get("architectures") or []), "").removeprefix("Modern").removeprefix("Bert")
     ours = values.get(_OURS)
     if not isinstance(ours, dict):
         ours = {}
-    task = ours.get("task") or _TASKS.get(architecture)
+    task = ours.get("task") or _TASKS.get(theirs)
     if task is None:
         return None
+    pooling = values.get("classifier_pooling", "cls")
+    if task in ("classify", "regress", "choose") and pooling != "cls":
+        raise ModelFolderError(f"classifier_pooling is {pooling!r}: only a head that reads [CLS] ('cls') can be read")
     problem = values.get("problem_type")
     labels: tuple[str, ...] = ()
     if task == "classify" and (problem == "regression" or (not ours and outputs == 1)):
@@ -93,12 +115,16 @@ def _labels(values: Mapping[str, Any], outputs: int) -> tuple[str, ...]:
 
 def config_to_hf(bert: Bert) -> dict[str, Any]:
     """The `config.json` of a model: its shape, and what tells `transformers` which class to build."""
+    config = bert.config
+    if config.architecture == "modernbert":
+        shape = {**modern_values(config), **_ONLY["modernbert"]}
+    else:
+        shape = {**config.model_dump(exclude=MODERN_FIELDS), "position_embedding_type": "absolute"}
     return {
         "architectures": [_architecture(bert)],
-        "model_type": "bert",
+        "model_type": config.architecture,
         "dtype": str(bert.encoder.embeddings.word.weight.dtype).removeprefix("torch."),
-        **bert.config.model_dump(),
-        "position_embedding_type": "absolute",
+        **shape,
         "tie_word_embeddings": True,
         **(_head_to_hf(bert.head) if bert.head else {}),
     }
@@ -123,7 +149,9 @@ def _architecture(bert: Bert) -> str:
     """The class of `transformers` with the parts of a model and as few others as there are."""
     if bert.head and not bert.head.feature_layers:
         task = "classify" if bert.head.task == "regress" else bert.head.task
-        return next(name for name, theirs in _TASKS.items() if theirs == task)
-    if "masked_lm" in bert.parts:
-        return "BertForPreTraining" if "next_sentence" in bert.parts else "BertForMaskedLM"
-    return "BertForNextSentencePrediction" if "next_sentence" in bert.parts else "BertModel"
+        name = next(name for name, theirs in _TASKS.items() if theirs == task)
+    elif "masked_lm" in bert.parts:
+        name = "ForPreTraining" if "next_sentence" in bert.parts else "ForMaskedLM"
+    else:
+        name = "ForNextSentencePrediction" if "next_sentence" in bert.parts else "Model"
+    return _KINDS[bert.config.architecture] + name

@@ -1,4 +1,4 @@
-"""Weights in and out of Hugging Face's names: one table, both ways, complete or an error."""
+"""Weights in and out of Hugging Face's names: the same table both ways, complete or an error."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -7,57 +7,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bertsmith.config import Architecture
 from bertsmith.errors import ModelFolderError
 from bertsmith.model.bert import Bert, Part
-
-# Our module -> Hugging Face's; "#" is the layer. Where they have several, ours is theirs under one another.
-_TABLE: Mapping[str, tuple[str, ...]] = {
-    "encoder.embeddings.word": ("bert.embeddings.word_embeddings",),
-    "encoder.embeddings.token_type": ("bert.embeddings.token_type_embeddings",),
-    "encoder.embeddings.position": ("bert.embeddings.position_embeddings",),
-    "encoder.embeddings.norm": ("bert.embeddings.LayerNorm",),
-    "encoder.layers.#.attention.qkv": (
-        "bert.encoder.layer.#.attention.self.query",
-        "bert.encoder.layer.#.attention.self.key",
-        "bert.encoder.layer.#.attention.self.value",
-    ),
-    "encoder.layers.#.attention.output": ("bert.encoder.layer.#.attention.output.dense",),
-    "encoder.layers.#.attention_norm": ("bert.encoder.layer.#.attention.output.LayerNorm",),
-    "encoder.layers.#.widen": ("bert.encoder.layer.#.intermediate.dense",),
-    "encoder.layers.#.narrow": ("bert.encoder.layer.#.output.dense",),
-    "encoder.layers.#.feed_forward_norm": ("bert.encoder.layer.#.output.LayerNorm",),
-    "pooler.dense": ("bert.pooler.dense",),
-    "masked_lm": ("cls.predictions",),
-    "masked_lm.dense": ("cls.predictions.transform.dense",),
-    "masked_lm.norm": ("cls.predictions.transform.LayerNorm",),
-    "next_sentence.dense": ("cls.seq_relationship",),
-    "classifier.dense": ("classifier",),
-    "qa_outputs.dense": ("qa_outputs",),
-}
-_PART_PREFIXES: Mapping[str, Part] = {
-    "bert.pooler.": "pooler",
-    "cls.predictions.": "masked_lm",
-    "cls.seq_relationship.": "next_sentence",
-    "classifier.": "classifier",
-    "qa_outputs.": "qa_outputs",
-}
-_BUFFERS = (
-    "bert.embeddings.position_ids",
-    "bert.embeddings.token_type_ids",
-)  # no weights, kept by old versions
-_WORDS = "bert.embeddings.word_embeddings.weight"
-# The head's output layer under both names that Hugging Face gives it: the copy, and what it is tied to.
-_TIED = {
-    "cls.predictions.decoder.weight": _WORDS,
-    "cls.predictions.decoder.bias": "cls.predictions.bias",
-}
+from bertsmith.model.names import NAMES
 
 
-def hf_names(parameter: str) -> tuple[str, ...]:
+def hf_names(parameter: str, architecture: Architecture = "bert") -> tuple[str, ...]:
     """Hugging Face's names of one of our parameters; several where ours is theirs under one another."""
     module, _, kind = parameter.rpartition(".")
     layer = re.search(r"\d+", module)
-    theirs = _TABLE[re.sub(r"\d+", "#", module)]
+    theirs = NAMES[architecture].modules[re.sub(r"\d+", "#", module)]
     return tuple(f"{name.replace('#', layer[0] if layer else '')}.{kind}" for name in theirs)
 
 
@@ -68,7 +28,7 @@ def to_hf_tensors(bert: Bert) -> dict[str, Tensor]:
     """
     tensors: dict[str, Tensor] = {}
     for name, weight in bert.named_parameters():
-        names = hf_names(name)
+        names = hf_names(name, bert.config.architecture)
         tensors.update(zip(names, weight.detach().chunk(len(names)), strict=True))
     return tensors
 
@@ -113,27 +73,28 @@ class ForeignWeights:
     ignored: tuple[str, ...]
 
 
-def modern_names(tensors: Mapping[str, Tensor]) -> ForeignWeights:
+def modern_names(tensors: Mapping[str, Tensor], architecture: Architecture = "bert") -> ForeignWeights:
     """Bring the names of old and of head-less folders to today's, and untie the decoder.
 
     Raises:
         ModelFolderError: two tensors for the same place, or a decoder that is not the word embeddings.
     """
+    names = NAMES[architecture]
     modern: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        new = re.sub(r"^(?=(embeddings|encoder|pooler)\.)", "bert.", name)
+        new = names.base + name if name.split(".")[0] in names.inside else name
         new = new.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
         if new in modern:
             raise ModelFolderError(f"two tensors for {new}, one of them {name}: remove one")
         modern[new] = tensor
-    _untie(modern)
-    ignored = tuple(name for name in modern if name in _BUFFERS)
+    _untie(modern, names.tied)
+    ignored = tuple(name for name in modern if name in names.buffers)
     return ForeignWeights({name: modern[name] for name in modern if name not in ignored}, ignored)
 
 
-def _untie(tensors: dict[str, Tensor]) -> None:
+def _untie(tensors: dict[str, Tensor], tied: Mapping[str, str]) -> None:
     """Drop the decoder, a copy of what it is tied to; where the original is missing, it is the original."""
-    for copy, original in _TIED.items():
+    for copy, original in tied.items():
         repeated = tensors.pop(copy, None)
         if repeated is not None and not torch.equal(tensors.setdefault(original, repeated), repeated):
             raise ModelFolderError(
@@ -141,7 +102,10 @@ def _untie(tensors: dict[str, Tensor]) -> None:
             )
 
 
-def parts_of(names: Iterable[str]) -> tuple[Part, ...]:
-    """The parts that tensors of these (today's) names belong to, each once."""
-    found = {part: None for name in names for prefix, part in _PART_PREFIXES.items() if name.startswith(prefix)}
-    return tuple(found)
+def part_of_each(tensors: Iterable[str], architecture: Architecture) -> dict[str, Part]:
+    """The part that each tensor belongs to, by its (today's) name; those of no part are left out."""
+    prefixes = NAMES[architecture].parts.items()
+    parts = {name: part for name in tensors for prefix, part in prefixes if name.startswith(prefix)}
+    if "masked_lm" in parts.values():  # ModernBERT calls the layer before any output "head": here it is that one's
+        parts |= {name: "masked_lm" for name in parts if name.startswith("head.")}
+    return parts
