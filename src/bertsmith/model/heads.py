@@ -80,7 +80,7 @@ class NextSentenceHead(nn.Module):
 
 
 class TaskHead(nn.Module):
-    """What a task reads of the encoder -> its outputs: dropout (not before answer spans), a linear layer.
+    """What a task reads of the encoder -> its outputs: dropout (in BERT not before answer spans), a linear layer.
 
     Reference:
         Devlin et al. 2019, section 4; with `feature_layers`, section 5.3.
@@ -88,7 +88,8 @@ class TaskHead(nn.Module):
 
     def __init__(self, config: ModelConfig, head: HeadConfig) -> None:
         super().__init__()
-        self.dropout = nn.Identity() if head.task == "answer" else Dropout(config.hidden_dropout_prob)
+        bare = head.task == "answer" and config.architecture == "bert"
+        self.dropout = nn.Identity() if bare else Dropout(config.hidden_dropout_prob)
         self.dense = nn.Linear(config.hidden_size * (head.feature_layers or 1), head.outputs)
 
     def forward(self, hidden: Tensor) -> Tensor:

@@ -111,7 +111,7 @@ class WordPiece:
         longest = config.get("model_max_length") or 512
         # "No limit" is written as a number of thirty digits.
         loaded = cls(tokenizer, model_max_length=int(longest) if longest < 1e6 else 512, place=str(path))
-        loaded.segments = "token_type_ids" in config.get("model_input_names", ["token_type_ids"])
+        loaded.segments = "token_type_ids" in (config.get("model_input_names") or ["token_type_ids"])
         return loaded
 
     def save(self, folder: str | Path) -> None:
