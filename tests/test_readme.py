@@ -59,7 +59,7 @@ def test_every_command_runs(place: Path, monkeypatch: pytest.MonkeyPatch, capsys
         if words[0] == "pretrain":
             budget = "0" if "--minutes" in words else "2"
             monkeypatch.setenv("BERTSMITH_STEPS", budget) if budget != "0" else monkeypatch.delenv("BERTSMITH_STEPS")
-        folder = place / ("my-task" if words[0] == "finetune" else "my-bert")
+        folder = place / (words[words.index("--out") + 1] if "--out" in words else "my-bert")
         if words[0] in ("pretrain", "import", "finetune") and folder.exists():  # each is a beginning of its own
             folder.rename(place / f"{folder.name}-{number}")
         if words[0] in ("fill", "tokenizer") and not folder.exists():

@@ -13,13 +13,15 @@ from bertsmith.errors import ConfigError
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Size = Literal["tiny", "mini", "small", "medium", "base", "large"]
+Architecture = Literal["bert", "modernbert"]
 Objective = Literal["mlm+nsp", "mlm"]
 Precision = Literal["auto", "float32", "bfloat16"]
 TaskName = Literal["classify", "regress", "tag", "answer", "choose"]
 FinetuneName = Literal["classify", "sentiment", "regress", "tag", "answer", "choose"]  # with the presets
 OnBadInput = Literal["stop", "skip"]
 
-# (layers, hidden size); heads are 64 wide and the feed-forward is four times the hidden size.
+ARCHITECTURES: Mapping[Architecture, str] = {"bert": "BERT", "modernbert": "ModernBERT"}
+# (layers, hidden size); heads are 64 wide and the feed-forward is four times the hidden size, less in ModernBERT.
 # Turc et al. 2019 (tiny to medium), Devlin et al. 2019 (base, large).
 PRESETS: Mapping[Size, tuple[int, int]] = {
     "tiny": (2, 128),
@@ -68,7 +70,7 @@ def _explain(error: ValidationError, config: type[Config]) -> str:
 
 
 class ModelConfig(Config):
-    """The shape of a BERT, under the names of Hugging Face's `config.json`."""
+    """The shape of a model, under the names of Hugging Face's `config.json` for BERT."""
 
     vocab_size: int = Field(gt=0, description="WordPieces in the vocabulary.")
     hidden_size: int = Field(768, gt=0, description="Width of a hidden state.")
@@ -83,13 +85,19 @@ class ModelConfig(Config):
     initializer_range: float = Field(0.02, gt=0, description="Standard deviation of the initial weights.")
     layer_norm_eps: float = Field(1e-12, gt=0, description="Epsilon of LayerNorm.")
     pad_token_id: int | None = Field(0, ge=0, description="Id of [PAD].")
+    architecture: Architecture = Field("bert", description="Which encoder; what follows is of modernbert only.")
+    global_attn_every_n_layers: int = Field(3, gt=0, description="Each so many layers, from the first, see all places.")
+    local_attention: int = Field(128, ge=2, description="The others see half as many places to either side.")
+    global_rope_theta: float = Field(160_000.0, gt=0, description="Base of the rotary wavelengths, global layers.")
+    local_rope_theta: float = Field(10_000.0, gt=0, description="Base of the rotary wavelengths, local layers.")
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> Self:
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
-            )
+        width, heads = self.hidden_size, self.num_attention_heads
+        if width % heads:
+            raise ValueError(f"hidden_size {width} is not a multiple of num_attention_heads {heads}")
+        if self.architecture == "modernbert" and width // heads % 2:
+            raise ValueError(f"heads of {width // heads} values cannot be rotated: hidden_size over heads must be even")
         return self
 
     @model_validator(mode="after")
@@ -102,12 +110,16 @@ class ModelConfig(Config):
     def preset(cls, size: Size, **values: Any) -> ModelConfig:
         """The config of a named size; `values` (at least `vocab_size`) win over the preset's."""
         layers, width = PRESETS[size]
-        shape = {
+        shape: dict[str, Any] = {
             "num_hidden_layers": layers,
             "hidden_size": width,
             "num_attention_heads": width // 64,
             "intermediate_size": 4 * width,
         }
+        if values.get("architecture") == "modernbert":
+            gated = 64 * round(8 * width / 3 / 64)  # three matrices, together as large as BERT's two
+            dropouts = dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), 0.0)
+            shape |= {"intermediate_size": gated, "layer_norm_eps": 1e-5, **dropouts}
         return cls(**{**shape, **values})
 
 
@@ -211,7 +223,13 @@ class PretrainConfig(TrainingConfig):
         "mini",
         description="Model: tiny 2/128, mini 4/256, small 4/512, medium 8/512, base 12/768, large 24/1024.",
     )
-    objective: Objective = Field("mlm+nsp", description="Masked LM with or without next-sentence prediction.")
+    architecture: Architecture = Field(
+        "bert", description="bert, or modernbert: learns sooner on a small budget; no next-sentence prediction."
+    )
+    objective: Objective = Field(
+        "mlm+nsp",
+        description="Masked LM with or without next-sentence prediction. With --architecture modernbert mlm.",
+    )
     batch_size: int = Field(32, gt=0, description="Rows of packed sequences in one optimizer step, over all ranks.")
     micro_batch_size: int | None = Field(None, gt=0, description="Rows computed at once; the rest accumulates.")
     dropout: Share = Field(0.0, description="Dropout while pretraining; BERT's own was 0.1.")
@@ -228,6 +246,22 @@ class PretrainConfig(TrainingConfig):
         None, gt=0, description="Steps between evaluations; 20 a run if not given."
     )
     evaluation_rows: int = Field(256, gt=0, description="Held-out rows that each evaluation reads.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _modernbert_learns_masked_lm_alone(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("architecture") == "modernbert":
+            return {"objective": "mlm", **values}
+        return values
+
+    @model_validator(mode="after")
+    def _modernbert_has_no_sentence_order(self) -> Self:
+        if self.architecture == "modernbert" and self.objective != "mlm":
+            raise ValueError(
+                f"objective {self.objective}: ModernBERT has no next-sentence prediction. Say --objective mlm (what it "
+                "is if left out), or --architecture bert."
+            )
+        return self
 
     @model_validator(mode="after")
     def _long_is_longer(self) -> Self:

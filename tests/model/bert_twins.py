@@ -8,7 +8,8 @@ from transformers import BertConfig, BertForPreTraining
 
 from bertsmith.config import ModelConfig
 from bertsmith.model.bert import PRETRAINING_PARTS, Bert, Part
-from bertsmith.model.formats import config_to_hf, to_hf_tensors
+from bertsmith.model.config_json import config_to_hf
+from bertsmith.model.formats import to_hf_tensors
 
 TINY: dict[str, Any] = {
     "vocab_size": 61,

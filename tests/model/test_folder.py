@@ -134,7 +134,7 @@ def test_a_demanded_part_that_is_not_there_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_type": "roberta"}, "model_type is 'roberta', only 'bert' can be read"),
+        ({"model_type": "roberta"}, "model_type is 'roberta', only 'bert' and 'modernbert' can be read"),
         ({"is_decoder": True}, "is_decoder is True, only False"),
         ({"add_cross_attention": True}, "add_cross_attention is True"),
         (

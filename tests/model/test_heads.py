@@ -19,8 +19,9 @@ from transformers import (
 from bertsmith.config import HeadConfig, ModelConfig
 from bertsmith.errors import ConfigError, ModelFolderError
 from bertsmith.model.bert import Bert
+from bertsmith.model.config_json import config_to_hf
 from bertsmith.model.folder import read_for_task, read_model_folder, write_model_folder
-from bertsmith.model.formats import config_to_hf, to_hf_tensors
+from bertsmith.model.formats import to_hf_tensors
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 LENGTHS = [16, 3, 9, 13]

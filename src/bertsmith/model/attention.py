@@ -9,9 +9,10 @@ from torch.nn import functional as F
 
 from bertsmith.config import ModelConfig
 from bertsmith.model.dropout import dropout
+from bertsmith.model.rotary import Rotary, rotate
 
 
-def attention_bias(sequence_ids: Tensor, dtype: torch.dtype) -> Tensor:
+def attention_bias(sequence_ids: Tensor, dtype: torch.dtype, *, reach: int | None = None) -> Tensor:
     """What is added to the attention scores so that a token sees its own sequence only.
 
     Padding (id 0) sees padding: every place sees at least itself, so no softmax is over nothing.
@@ -19,17 +20,29 @@ def attention_bias(sequence_ids: Tensor, dtype: torch.dtype) -> Tensor:
     Args:
         sequence_ids: (B, T) int, k for the k-th sequence of a row, 0 for padding.
         dtype: that of the scores.
+        reach: how many places to either side a token sees; None for all of its sequence.
 
     Returns:
-        (B, 1, T, T): 0 where two places belong to the same sequence, -inf elsewhere.
+        (B, 1, T, T): 0 where two places belong to the same sequence and are near enough, -inf elsewhere.
     """
     apart = sequence_ids[:, :, None] != sequence_ids[:, None, :]  # (B, T) -> (B, T, T)
+    if reach is not None:
+        places = torch.arange(sequence_ids.shape[1], device=sequence_ids.device)
+        apart = apart | ((places[:, None] - places).abs() > reach)
     bias = torch.zeros(apart.shape, dtype=dtype, device=apart.device)
     return bias.masked_fill_(apart, float("-inf"))[:, None]  # (B, T, T) -> (B, 1, T, T)
 
 
+def scores_dtype(hidden: Tensor) -> torch.dtype:
+    """The type that attention scores of hidden states will have: autocast's where it is on."""
+    device = hidden.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+
+
 class SelfAttention(nn.Module):
     """softmax(Q Kᵀ / √H + bias) V for each head, then a linear layer over the joined heads.
+
+    In ModernBERT the linear layers have no biases, and Q and K are rotated.
 
     Reference:
         Vaswani et al. 2017, section 3.2; Devlin et al. 2019, section 3.
@@ -37,16 +50,18 @@ class SelfAttention(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        width = config.hidden_size
+        width, biased = config.hidden_size, config.architecture == "bert"
         self.heads = config.num_attention_heads
         self.dropout = config.attention_probs_dropout_prob
-        self.qkv = nn.Linear(width, 3 * width)  # query, key and value under one another: one product, not three
-        self.output = nn.Linear(width, width)
+        self.qkv = nn.Linear(width, 3 * width, bias=biased)  # query, key, value under one another: one product
+        self.output = nn.Linear(width, width, bias=biased)
 
-    def forward(self, hidden: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(self, hidden: Tensor, bias: Tensor | None, by: Rotary | None = None) -> Tensor:
         """(B, T, D), bias (B, 1, T, T) or None where every token of a row sees every other -> (B, T, D)."""
         qkv = self.qkv(hidden).unflatten(-1, (3, self.heads, -1))  # (B, T, D) -> (B, T, 3, N, H)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # (B, T, 3, N, H) -> 3 x (B, N, T, H)
+        if by is not None:
+            query, key = rotate(query, by), rotate(key, by)
         share = self.dropout if self.training else 0.0
         # The fused kernel's backward is slow on a CPU: a quarter of a whole bf16 step, plain products 7%.
         plain = hidden.device.type == "cpu" and (share > 0 or qkv.requires_grad)

@@ -4,58 +4,68 @@ Letters: B rows of the batch, T tokens of a row, M masked places, S sequences, D
 P places that a fine-tuned head reads, O its outputs, F the last layers that it reads in feature mode.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from bertsmith.config import HeadConfig, ModelConfig
+from bertsmith.config import Architecture, HeadConfig, ModelConfig
 from bertsmith.errors import ConfigError
 from bertsmith.model.attention import SelfAttention
 from bertsmith.model.dropout import Dropout
 from bertsmith.model.encoder import BertEncoder
-from bertsmith.model.heads import MaskedLMHead, NextSentenceHead, Pooler, TaskHead
+from bertsmith.model.heads import MaskedLMHead, ModernPooler, NextSentenceHead, Pooler, TaskHead
+from bertsmith.model.initial_weights import initialise
+from bertsmith.model.modern_encoder import ModernEncoder
 
 Part = Literal["pooler", "masked_lm", "next_sentence", "classifier", "qa_outputs"]
 PARTS: tuple[Part, ...] = get_args(Part)
 PRETRAINING_PARTS: tuple[Part, ...] = ("pooler", "masked_lm", "next_sentence")
+# What only a fine-tuned model needs. ModernBERT's pooler stands before the outputs of a task and nowhere else.
+TASK_PARTS: Mapping[Architecture, frozenset[Part]] = {
+    "bert": frozenset(("classifier", "qa_outputs")),
+    "modernbert": frozenset(("pooler", "classifier")),
+}
 
 
 class Bert(nn.Module):
-    """BERT: hidden states from the encoder, logits from the heads. Losses belong to tasks.
+    """BERT or ModernBERT: hidden states from the encoder, logits from the heads. Losses belong to tasks.
 
     Args:
         config: the shape.
-        parts: what stands beside the encoder, of "pooler", "masked_lm", "next_sentence" (needs "pooler").
+        parts: what stands beside the encoder, of "pooler", "masked_lm", "next_sentence" (needs "pooler"); those that
+            the architecture is pretrained with if not given.
         head: of a fine-tuned model; its parts are added to the others.
         generator: draws the initial weights, on its own device; the same seed gives the same weights, and the
             encoder's do not depend on the parts. None leaves the weights on the meta device, without values,
             for `formats` to fill.
 
     Raises:
-        ConfigError: a part that is unknown, or "next_sentence" without "pooler".
+        ConfigError: a part that is unknown or not of the architecture, or "next_sentence" without "pooler".
 
     Reference:
-        Devlin et al. 2019.
+        Devlin et al. 2019; Warner et al. 2024.
     """
 
     def __init__(
         self,
         config: ModelConfig,
-        parts: Collection[Part] = PRETRAINING_PARTS,
+        parts: Collection[Part] | None = None,
         *,
         head: HeadConfig | None = None,
         generator: torch.Generator | None,
     ) -> None:
         super().__init__()
-        parts = {*parts, *(parts_of_head(head) if head else ())}
-        _check_parts(parts, head)
+        modern = config.architecture == "modernbert"
+        parts = pretraining_parts(config.architecture) if parts is None else parts
+        parts = {*parts, *(parts_of_head(head, config.architecture) if head else ())}
+        _check_parts(parts, head, config.architecture)
         self.config, self.head = config, head
         self.parts: tuple[Part, ...] = tuple(part for part in PARTS if part in parts)
         with torch.device("meta"):  # so that building draws nothing from the global generator
-            self.encoder = BertEncoder(config)
-            self.pooler = Pooler(config) if "pooler" in parts else None
+            self.encoder = ModernEncoder(config) if modern else BertEncoder(config)
+            self.pooler = (ModernPooler(config) if modern else Pooler(config)) if "pooler" in parts else None
             self.masked_lm = MaskedLMHead(config) if "masked_lm" in parts else None
             self.next_sentence = NextSentenceHead(config) if "next_sentence" in parts else None
             self.classifier = TaskHead(config, head) if head and "classifier" in parts else None
@@ -79,7 +89,10 @@ class Bert(nn.Module):
         return logits
 
     def pooled(self, cls_hidden: Tensor) -> Tensor:
-        """The hidden states of the sequences' [CLS], (S, D) -> the pooled sequences, (S, D)."""
+        """The hidden states of the sequences' [CLS], (S, D) -> the pooled sequences, (S, D).
+
+        ModernBERT's are those of any places that a task reads.
+        """
         pooled: Tensor = self._part(self.pooler, "pooler")(cls_hidden)
         return pooled
 
@@ -132,8 +145,15 @@ def _set_dropout(module: nn.Module, share: float) -> None:
             part.dropout = share
 
 
-def parts_of_head(head: HeadConfig) -> tuple[Part, ...]:
+def pretraining_parts(architecture: Architecture) -> tuple[Part, ...]:
+    """What stands beside the encoder of a pretrained model."""
+    return PRETRAINING_PARTS if architecture == "bert" else ("masked_lm",)
+
+
+def parts_of_head(head: HeadConfig, architecture: Architecture) -> tuple[Part, ...]:
     """What a fine-tuned head is made of, as in the classes of `transformers` for the same tasks."""
+    if architecture == "modernbert":
+        return ("classifier",) if head.feature_layers else ("pooler", "classifier")
     if head.task == "answer":
         return ("qa_outputs",)
     if head.task == "tag" or head.feature_layers:
@@ -141,32 +161,15 @@ def parts_of_head(head: HeadConfig) -> tuple[Part, ...]:
     return ("pooler", "classifier")
 
 
-def _check_parts(parts: Collection[str], head: HeadConfig | None) -> None:
+def _check_parts(parts: Collection[str], head: HeadConfig | None, architecture: Architecture) -> None:
     for part in parts:
         if part not in PARTS:
             raise ConfigError(f'unknown part "{part}" of a model; known are {", ".join(PARTS)}')
     if head is None and not {"classifier", "qa_outputs"}.isdisjoint(parts):
         raise ConfigError('the parts "classifier" and "qa_outputs" belong to a fine-tuned head: give its HeadConfig')
+    if architecture == "modernbert" and not {"next_sentence", "qa_outputs"}.isdisjoint(parts):
+        raise ConfigError('the parts "next_sentence" and "qa_outputs" are of BERT; ModernBERT has none: leave them out')
+    if architecture == "modernbert" and {"pooler", "masked_lm"}.issubset(parts):
+        raise ConfigError('ModernBERT has one layer before its outputs: take the part "masked_lm", or a task\'s head')
     if "next_sentence" in parts and "pooler" not in parts:
         raise ConfigError('the part "next_sentence" reads the pooled [CLS]: add the part "pooler"')
-
-
-@torch.no_grad()
-def initialise(module: nn.Module, config: ModelConfig, generator: torch.Generator) -> None:
-    """Draw every weight of a model, or of a part of one, anew, in the order of the parameters.
-
-    Matrices come from a normal distribution (standard deviation `initializer_range`) cut at two standard
-    deviations, biases are zero and LayerNorm begins as the identity.
-
-    Reference:
-        google-research/bert, `modeling.py`, `create_initializer`: tf.truncated_normal_initializer(0.02).
-        The zero vector of [PAD] is Hugging Face's.
-    """
-    std = config.initializer_range
-    for name, weight in module.named_parameters():
-        if weight.dim() == 2:
-            nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std, generator=generator)
-        else:
-            nn.init.constant_(weight, 1.0 if name.endswith("norm.weight") else 0.0)
-    if isinstance(module, Bert) and config.pad_token_id is not None:
-        module.encoder.embeddings.word.weight[config.pad_token_id] = 0.0

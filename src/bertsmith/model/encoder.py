@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from bertsmith.config import ModelConfig
 from bertsmith.errors import ShapeError
-from bertsmith.model.attention import SelfAttention, attention_bias
+from bertsmith.model.attention import SelfAttention, attention_bias, scores_dtype
 from bertsmith.model.dropout import Dropout
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
@@ -71,11 +71,7 @@ class BertEncoder(nn.Module):
 
 def _bias(sequence_ids: Tensor | None, hidden: Tensor) -> Tensor | None:
     """The attention bias of all layers, in the type their scores will have: made once a forward pass."""
-    if sequence_ids is None:
-        return None
-    device = hidden.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
-    return attention_bias(sequence_ids, dtype)
+    return None if sequence_ids is None else attention_bias(sequence_ids, scores_dtype(hidden))
 
 
 class Embeddings(nn.Module):
@@ -84,26 +80,31 @@ class Embeddings(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width = config.hidden_size
-        self.word = _table(config.vocab_size, width, padding_idx=config.pad_token_id)
-        self.token_type = _table(config.type_vocab_size, width)
-        self.position = _table(config.max_position_embeddings, width)
+        self.word = embedding_table(config.vocab_size, width, padding_idx=config.pad_token_id)
+        self.token_type = embedding_table(config.type_vocab_size, width)
+        self.position = embedding_table(config.max_position_embeddings, width)
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, input_ids: Tensor, token_type_ids: Tensor, position_ids: Tensor) -> Tensor:
         """Three (B, T) -> (B, T, D)."""
-        length, longest = input_ids.shape[1], self.position.num_embeddings
-        if length > longest:
-            raise ShapeError(
-                f"rows of {length} tokens, but the model has {longest} positions (max_position_embeddings). "
-                f"Cut the rows to {longest} tokens, or take a model with more positions."
-            )
+        check_length(input_ids, self.position.num_embeddings)
         summed = self.word(input_ids) + self.token_type(token_type_ids) + self.position(position_ids)
         embedded: Tensor = self.dropout(self.norm(summed))
         return embedded
 
 
-def _table(rows: int, width: int, *, padding_idx: int | None = None) -> nn.Embedding:
+def check_length(input_ids: Tensor, longest: int) -> None:
+    """Raise a ShapeError where rows, (B, T), are longer than a model's positions."""
+    length = input_ids.shape[1]
+    if length > longest:
+        raise ShapeError(
+            f"rows of {length} tokens, but the model has {longest} positions (max_position_embeddings). "
+            f"Cut the rows to {longest} tokens, or take a model with more positions."
+        )
+
+
+def embedding_table(rows: int, width: int, *, padding_idx: int | None = None) -> nn.Embedding:
     """A table of vectors without values; nn.Embedding's own draw loads torch's compiler, for two seconds."""
     return nn.Embedding(rows, width, padding_idx=padding_idx, _weight=torch.empty(rows, width))
 

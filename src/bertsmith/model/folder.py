@@ -11,21 +11,16 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from bertsmith.config import HeadConfig, ModelConfig
 from bertsmith.errors import ModelFolderError
 from bertsmith.files import atomic_path, write_json
-from bertsmith.model.bert import PRETRAINING_PARTS, Bert, Part, initialise, parts_of_head
-from bertsmith.model.formats import (
-    config_from_hf,
-    config_to_hf,
-    head_from_hf,
-    load_hf_tensors,
-    modern_names,
-    parts_of,
-    to_hf_tensors,
-)
+from bertsmith.model.bert import TASK_PARTS, Bert, Part, parts_of_head, pretraining_parts
+from bertsmith.model.config_json import config_from_hf, config_to_hf, head_from_hf
+from bertsmith.model.formats import load_hf_tensors, modern_names, part_of_each, to_hf_tensors
+from bertsmith.model.heads import ModernPooler
+from bertsmith.model.initial_weights import initialise
 
 CONFIG, WEIGHTS, SHARDS, PICKLE = (
     "config.json",
@@ -72,30 +67,32 @@ def read_model_folder(
     folder = Path(folder)
     try:
         values = _read_json(folder / CONFIG)
-        weights = modern_names(read_tensors(folder, allow_pickle=allow_pickle))
-        there, head = parts_of(weights.tensors), _head_of(values, weights.tensors)
-        wanted = set(there if parts is None else parts)
-        if head is None or not wanted.issuperset(parts_of_head(head)):
-            wanted -= {"classifier", "qa_outputs"}  # not asked for, or nothing says what it answers
+        config = config_from_hf(values)
+        weights = modern_names(read_tensors(folder, allow_pickle=allow_pickle), config.architecture)
+        part_of = part_of_each(weights.tensors, config.architecture)
+        there = set(part_of.values())
+        wanted = there if parts is None else set(parts)
+        head = _head_of(values, weights.tensors)
+        if head is None or not (there & wanted).issuperset(parts_of_head(head, config.architecture)):
+            wanted = wanted - TASK_PARTS[config.architecture]  # not asked for, or nothing says what it answers
             head = None
         if "next_sentence" in wanted:
-            wanted.add("pooler")  # which it reads
-        left = tuple(name for name in weights.tensors if not wanted.issuperset(parts_of([name])))
-        bert = Bert(config_from_hf(values), wanted, head=head, generator=None)
+            wanted = {*wanted, "pooler"}  # which it reads
+        left = tuple(name for name, part in part_of.items() if part not in wanted)
+        bert = Bert(config, wanted, head=head, generator=None)
         load_hf_tensors(bert, {name: weights.tensors[name] for name in weights.tensors if name not in left})
     except ModelFolderError as error:
         raise ModelFolderError(f"{folder}: {error}") from None
-    absent = tuple(part for part in PRETRAINING_PARTS if part not in there)
+    absent = tuple(part for part in pretraining_parts(config.architecture) if part not in there)
     task_heads = tuple(name for name in left if name.startswith(("classifier.", "qa_outputs.")))
     others = tuple(name for name in left if name not in task_heads)
     return bert.eval(), FolderReport(absent, others, task_heads, weights.ignored)
 
 
 def _head_of(values: dict[str, Any], tensors: Mapping[str, Tensor]) -> HeadConfig | None:
-    """The fine-tuned head that a folder holds whole; None where it holds none."""
+    """The fine-tuned head that a folder speaks of; None where it has none."""
     weight = tensors.get("classifier.weight", tensors.get("qa_outputs.weight"))
-    head = None if weight is None else head_from_hf(values, len(weight))
-    return head if head and set(parts_of(tensors)).issuperset(parts_of_head(head)) else None
+    return None if weight is None else head_from_hf(values, len(weight))
 
 
 def read_for_task(folder: Path, head: HeadConfig, *, generator: torch.Generator) -> tuple[Bert, list[Part]]:
@@ -116,14 +113,26 @@ def read_for_task(folder: Path, head: HeadConfig, *, generator: torch.Generator)
     bert = Bert(source.config, (), head=head, generator=None)
     bert.encoder = source.encoder
     drawn: list[Part] = []
-    for part in parts_of_head(head):
-        theirs = getattr(source, part)
+    for part in parts_of_head(head, source.config.architecture):
+        theirs = _part_of(source, part)
         if theirs is not None and (part == "pooler" or _answers_alike(source.head, head)):
             setattr(bert, part, theirs)
         else:
-            initialise(getattr(bert, part).to_empty(device="cpu"), source.config, generator)
+            initialise(getattr(bert, part).to_empty(device="cpu"), source.config, generator, name=part)
             drawn.append(part)
     return bert, drawn
+
+
+def _part_of(source: Bert, part: Part) -> nn.Module | None:
+    """A part of a model; the masked LM head of ModernBERT has within it what is the pooler of a task."""
+    whole: nn.Module | None = getattr(source, part)
+    head = source.masked_lm
+    if part != "pooler" or source.config.architecture == "bert" or head is None:
+        return whole
+    with torch.device("meta"):  # whose layers are not drawn, for they are replaced
+        pooler = ModernPooler(source.config)
+    pooler.dense, pooler.norm = head.dense, head.norm
+    return pooler
 
 
 def _answers_alike(one: HeadConfig | None, other: HeadConfig) -> bool:

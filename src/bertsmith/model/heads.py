@@ -24,22 +24,46 @@ class Pooler(nn.Module):
         return torch.tanh(self.dense(cls_hidden))
 
 
-class MaskedLMHead(nn.Module):
+class _Transform(nn.Module):
+    """Dense, activation, LayerNorm; in ModernBERT without biases."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        biased = config.architecture == "bert"
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size, bias=biased)
+        self.activation = ACTIVATIONS[config.hidden_act]
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps, bias=biased)
+
+    def transform(self, hidden: Tensor) -> Tensor:
+        """(M, D) -> (M, D), what the output layer reads."""
+        transformed: Tensor = self.norm(self.activation(self.dense(hidden)))
+        return transformed
+
+
+class MaskedLMHead(_Transform):
     """Hidden states -> logits over the vocabulary: dense, activation, LayerNorm, the word embeddings again.
 
     The decoder is the table of word embeddings itself, given to `forward`: one tensor, not a tied pair.
     """
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.activation = ACTIVATIONS[config.hidden_act]
-        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        super().__init__(config)
         self.bias = nn.Parameter(torch.empty(config.vocab_size))
 
     def forward(self, hidden: Tensor, word_embeddings: Tensor) -> Tensor:
         """(M, D), the hidden states of the masked places only, and (V, D) -> (M, V)."""
-        return F.linear(self.norm(self.activation(self.dense(hidden))), word_embeddings, self.bias)
+        return F.linear(self.transform(hidden), word_embeddings, self.bias)
+
+
+class ModernPooler(_Transform):
+    """What stands in ModernBERT between the encoder and the output layer of any task, at each place that it reads.
+
+    Masked LM has the same before its decoder, so that a pretrained model brings one along.
+    """
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(P, D) -> (P, D)."""
+        return self.transform(hidden)
 
 
 class NextSentenceHead(nn.Module):
@@ -56,7 +80,7 @@ class NextSentenceHead(nn.Module):
 
 
 class TaskHead(nn.Module):
-    """What a task reads of the encoder -> its outputs: dropout (not before answer spans), a linear layer.
+    """What a task reads of the encoder -> its outputs: dropout (in BERT not before answer spans), a linear layer.
 
     Reference:
         Devlin et al. 2019, section 4; with `feature_layers`, section 5.3.
@@ -64,7 +88,8 @@ class TaskHead(nn.Module):
 
     def __init__(self, config: ModelConfig, head: HeadConfig) -> None:
         super().__init__()
-        self.dropout = nn.Identity() if head.task == "answer" else Dropout(config.hidden_dropout_prob)
+        bare = head.task == "answer" and config.architecture == "bert"
+        self.dropout = nn.Identity() if bare else Dropout(config.hidden_dropout_prob)
         self.dense = nn.Linear(config.hidden_size * (head.feature_layers or 1), head.outputs)
 
     def forward(self, hidden: Tensor) -> Tensor:

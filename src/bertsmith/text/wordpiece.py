@@ -58,6 +58,7 @@ class WordPiece:
     Attributes:
         tokenizer: the `tokenizers.Tokenizer` that does the work; special tokens in a text are special to it.
         model_max_length: longest sequence of the model it belongs to, in tokens, [CLS] and [SEP] included.
+        segments: whether that model takes `token_type_ids`; ModernBERT does not.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, model_max_length: int = 512, place: str = "tokenizer") -> None:
@@ -66,6 +67,7 @@ class WordPiece:
         tokenizer.no_padding()
         self.tokenizer = tokenizer
         self.model_max_length = model_max_length
+        self.segments = True
 
     @classmethod
     def train(cls, texts: Iterable[str], config: TokenizerConfig) -> WordPiece:
@@ -108,7 +110,9 @@ class WordPiece:
             raise TokenizerError(f"{folder}: this folder {found}. Name the folder of a model or a tokenizer.")
         longest = config.get("model_max_length") or 512
         # "No limit" is written as a number of thirty digits.
-        return cls(tokenizer, model_max_length=int(longest) if longest < 1e6 else 512, place=str(path))
+        loaded = cls(tokenizer, model_max_length=int(longest) if longest < 1e6 else 512, place=str(path))
+        loaded.segments = "token_type_ids" in (config.get("model_input_names") or ["token_type_ids"])
+        return loaded
 
     def save(self, folder: str | Path) -> None:
         """Write the files that `AutoTokenizer.from_pretrained(folder)` opens, each atomically."""
@@ -116,12 +120,14 @@ class WordPiece:
         folder.mkdir(parents=True, exist_ok=True)
         names = dict(zip(("pad", "unk", "cls", "sep", "mask"), SPECIAL_TOKENS, strict=True))
         special = {f"{name}_token": token for name, token in names.items()}
+        inputs = ["input_ids", *(["token_type_ids"] if self.segments else []), "attention_mask"]
         settings = {
             "tokenizer_class": "BertTokenizer",
             "do_lower_case": self.lowercase,
             "strip_accents": self._normalizer.strip_accents,
             "tokenize_chinese_chars": self._normalizer.handle_chinese_chars,
             "model_max_length": self.model_max_length,
+            "model_input_names": inputs,
             **special,
         }
         write_text(folder / "vocab.txt", "".join(f"{token}\n" for token in self.tokens))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bertsmith import __version__
-from bertsmith.config import PretrainConfig
+from bertsmith.config import ARCHITECTURES, PretrainConfig
 from bertsmith.files import write_text
 from bertsmith.training.journal import Record
 from bertsmith.training.recipe import Progress
@@ -22,14 +22,14 @@ _CARD = """---
 library_name: transformers
 pipeline_tag: fill-mask
 tags:
-- bert
+- {architecture}
 - bertsmith
 language: "{language}"
 ---
 
 # {name}
 
-A BERT ({size}), pretrained from nothing with bertsmith {version} on {documents:,} documents ({tokens:,} tokens),
+A {kind} ({size}), pretrained from nothing with bertsmith {version} on {documents:,} documents ({tokens:,} tokens),
 {held_out:,} of them held out. Objective: {objective}.
 
 | on {evaluated_on} | |
@@ -83,6 +83,8 @@ def write_card(
     card = _CARD.format(
         name=name,
         language=manifest["made_from"]["options"]["language"],
+        architecture=config.architecture,
+        kind=ARCHITECTURES[config.architecture],
         size=config.size,
         version=__version__,
         documents=manifest["counts"]["documents"],

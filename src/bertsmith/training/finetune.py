@@ -192,6 +192,7 @@ def train_into(course: Course, config: FinetuneConfig, run: RunFolder, reporter:
         tokens=trained.tokens,
         seconds=trained.seconds,
         seeds={config.seed: trained.metrics},
+        architecture=trained.model.config.architecture,
     )
     finish(run, summary, trained.records)
     return summary

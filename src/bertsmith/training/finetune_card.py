@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bertsmith import __version__
+from bertsmith.config import ARCHITECTURES
 from bertsmith.training.card import CURVES, PREJUDICES, markdown_rows, write_card_files
 from bertsmith.training.finetune_figures import TASKS, cautions, effort, figure_of, names_of, shown, shown_spread
 from bertsmith.training.finetune_report import draw_finetune_curves, where_figures_are
@@ -27,7 +28,8 @@ _CARD = """{front}
 
 # {name}
 
-A BERT for {task}, fine-tuned with bertsmith {version} from {source} on {train:,} examples ({tokens:,} tokens).{labels}
+A {kind} for {task},
+fine-tuned with bertsmith {version} from {source} on {train:,} examples ({tokens:,} tokens).{labels}
 
 | on {dev:,} development examples | {columns}
 {rule}
@@ -63,6 +65,7 @@ def write_finetune_card(folder: Path, summary: Summary, records: Sequence[Record
     card = _CARD.format(
         front="\n".join(_front(summary, name)),
         name=markdown(name),
+        kind=ARCHITECTURES[summary.architecture],
         task=TASKS[summary.task],
         version=__version__,
         source=markdown(Path(summary.source).name),
@@ -107,7 +110,8 @@ def _front(summary: Summary, name: str) -> Iterator[str]:
     pipeline = PIPELINES[summary.task]
     # transformers has no class for a head that reads several layers.
     library = "bertsmith" if summary.recipe.get("feature_layers") else "transformers"
-    yield from ("---", f"library_name: {library}", f"pipeline_tag: {pipeline}", "tags:", "- bert", "- bertsmith")
+    tags = ("tags:", f"- {summary.architecture}", "- bertsmith")
+    yield from ("---", f"library_name: {library}", f"pipeline_tag: {pipeline}", *tags)
     metrics = [line for figure in names_of(summary) for line in _metric(summary, figure)]
     if metrics:
         yield from ("model-index:", f"- name: {_yaml(name)}", "  results:", "  - task:", f"      type: {pipeline}")

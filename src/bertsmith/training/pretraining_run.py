@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bertsmith.config import ModelConfig, PretrainConfig
+from bertsmith.config import ARCHITECTURES, ModelConfig, PretrainConfig
 from bertsmith.data.batch import Masking, PretrainingBatch
 from bertsmith.data.feed import MICRO_BATCH_TOKENS, PretrainingFeed
 from bertsmith.data.masking import Vocabulary
@@ -36,6 +36,8 @@ DEFAULT_MINUTES = 30.0
 # A held-out loss not this far below the word-frequency loss: hardly more than frequencies was learned.
 PLATEAU_NATS = 0.25
 PLATEAU_SHARES = (0.5, 1.0)
+# A finished BERT that is not this far below it would have been better off with rotary positions.
+SLOW_NATS = 1.0
 EVALUATION_SEED = 0
 # Fewer than these, and the reader is told that the figures are rough.
 FEW_DOCUMENTS, FEW_MASKED = 10, 300
@@ -78,6 +80,7 @@ class PretrainingRun:
         self.journal = Journal(run.journal)
         self._plateau_warnings = 0
         self.tokenizer.model_max_length = self.bert.config.max_position_embeddings
+        self.tokenizer.segments = config.architecture == "bert"
 
     def run(self) -> PretrainResult:
         """Train, or go on; then write the run folder's model, report and card.
@@ -104,8 +107,19 @@ class PretrainingRun:
                 raise
             self._report()
             self._finish(loop.progress)
+            self._suggest(loop.progress.metrics)
         progress = loop.progress
         return PretrainResult(self.folder.out, progress.metrics, progress.step, progress.tokens, progress.seconds)
+
+    def _suggest(self, metrics: dict[str, float]) -> None:
+        """Say when the other architecture would have served better."""
+        under = self.frequency_loss - metrics["mlm_loss"]
+        if self.config.architecture == "bert" and under < SLOW_NATS:
+            self.reporter.say(
+                f"the loss ended {abs(under):.2f} nats {'under' if under > 0 else 'over'} that of guessing by word "
+                "frequency, where BERT stays long on a small budget. --architecture modernbert (rotary positions, "
+                "masked LM alone) leaves it sooner: the same budget into another --out."
+            )
 
     def _report(self) -> None:
         write_report(self.folder.report, self.journal.read(), title=self.folder.name)
@@ -115,12 +129,13 @@ class PretrainingRun:
         longest = max(512, config.max_length_tokens, config.long_length_tokens if config.long_share else 0)
         shape = ModelConfig.preset(
             config.size,
+            architecture=config.architecture,
             vocab_size=self.tokenizer.vocab_size,
             max_position_embeddings=longest,
             pad_token_id=self.tokenizer.pad_id,
         )
         bert = Bert(shape, self.task.parts, generator=torch.Generator().manual_seed(config.seed))
-        bert.set_dropout(config.dropout)  # of this run; config.json keeps BERT's 0.1, for fine-tuning
+        bert.set_dropout(config.dropout)  # of this run; config.json keeps the architecture's own, for fine-tuning
         return bert
 
     def _sampler(self, split: Split, row_length: int, seed: int) -> RowSampler:
@@ -190,8 +205,9 @@ class PretrainingRun:
         parameters = sum(parameter.numel() for parameter in self.bert.parameters())
         whole = loop.recipe.budget
         chosen = "" if config.steps or config.epochs or config.minutes else " (no --steps, --epochs or --minutes given)"
+        kind = ARCHITECTURES[config.architecture]
         self.reporter.say(
-            f"BERT {config.size}, {parameters / 1e6:.1f} M parameters, {config.objective}, "
+            f"{kind} {config.size}, {parameters / 1e6:.1f} M parameters, {config.objective}, "
             f"{loop.recipe.precision}, {whole}{chosen}; "
             f"always guessing by word frequency has a loss of {self.frequency_loss:.2f} nats"
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bertsmith.config import TaskName
+from bertsmith.config import Architecture, TaskName
 from bertsmith.errors import CheckpointError
 from bertsmith.files import write_text
 from bertsmith.tasks.findings import Findings, Mistake, Table
@@ -33,6 +33,7 @@ class Summary:
         steps, tokens, seconds: of training, over all runs.
         seeds: figures of each seed, where there were several.
         trials: options tried and their headline figure, where there was a search.
+        architecture: of the model.
     """
 
     task: TaskName
@@ -48,6 +49,7 @@ class Summary:
     seconds: float
     seeds: Mapping[int, dict[str, float]]
     trials: tuple[dict[str, Any], ...] = ()
+    architecture: Architecture = "bert"
 
     def spread(self, name: str) -> tuple[float, float]:
         """Mean and (sample) standard deviation of a figure over the seeds."""

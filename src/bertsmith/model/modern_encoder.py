@@ -1,0 +1,119 @@
+"""ModernBERT's encoder: rotary positions, pre-norm layers, gated feed-forward, most attention local, no biases.
+
+Letters: B rows of the batch, T tokens of a row, D hidden width, F feed-forward width, L layers.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from bertsmith.config import ModelConfig
+from bertsmith.model.attention import SelfAttention, attention_bias, scores_dtype
+from bertsmith.model.dropout import Dropout
+from bertsmith.model.encoder import ACTIVATIONS, check_length, embedding_table
+from bertsmith.model.rotary import Rotary, rotary
+
+
+class Sight(NamedTuple):
+    """What all layers of a kind share in a forward pass.
+
+    Attributes:
+        bias: (B, 1, T, T), what a token sees; None for everything.
+        rotary: the angles of the places.
+    """
+
+    bias: Tensor | None
+    rotary: Rotary
+
+
+class ModernEncoder(nn.Module):
+    """Token ids -> one hidden state a token, as `BertEncoder` and with the same arguments.
+
+    There are no segments, so `token_type_ids` change nothing. Positions need no table; rows are bounded by
+    `max_position_embeddings` all the same, the longest ones that the model is meant for.
+
+    Reference:
+        Warner et al. 2024, "Smarter, Better, Faster, Longer", section 2.1; Hugging Face, `modeling_modernbert.py`.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = ModernEmbeddings(config)
+        self.layers = nn.ModuleList(ModernLayer(config, first=not index) for index in range(config.num_hidden_layers))
+        self.final_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps, bias=False)
+
+    def forward(
+        self, input_ids: Tensor, *, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None
+    ) -> Tensor:
+        """The hidden states after the last layer and the final norm, (B, T, D); `BertEncoder.forward` says the rest."""
+        hidden: Tensor = self.embeddings(input_ids)  # (B, T) -> (B, T, D)
+        for layer, sight in zip(self.layers, self.sights(hidden, position_ids, sequence_ids), strict=True):
+            hidden = layer(hidden, *sight)
+        normed: Tensor = self.final_norm(hidden)
+        return normed
+
+    def hidden_states(
+        self, input_ids: Tensor, *, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None
+    ) -> list[Tensor]:
+        """As `forward`, but with all on the way: L + 1 times (B, T, D), the embeddings first; the last is normed."""
+        states = [self.embeddings(input_ids)]
+        for layer, sight in zip(self.layers, self.sights(states[0], position_ids, sequence_ids), strict=True):
+            states.append(layer(states[-1], *sight))
+        return [*states[:-1], self.final_norm(states[-1])]
+
+    def sights(self, hidden: Tensor, position_ids: Tensor, sequence_ids: Tensor | None) -> list[Sight]:
+        """What each layer sees of a batch; made once a forward pass, and the same for all layers of a kind."""
+        config, dtype, length = self.config, scores_dtype(hidden), hidden.shape[1]
+        width, reach = config.hidden_size // config.num_attention_heads, config.local_attention // 2
+        everywhere = None if sequence_ids is None else attention_bias(sequence_ids, dtype)
+        near = everywhere
+        if length > reach + 1:  # else every place of a row is near
+            alone = torch.ones_like(position_ids[:1]) if sequence_ids is None else sequence_ids
+            near = attention_bias(alone, dtype, reach=reach)
+        of_global = Sight(everywhere, rotary(position_ids, width, theta=config.global_rope_theta, dtype=dtype))
+        of_local = Sight(near, rotary(position_ids, width, theta=config.local_rope_theta, dtype=dtype))
+        every = config.global_attn_every_n_layers
+        return [of_local if index % every else of_global for index in range(len(self.layers))]
+
+
+class ModernEmbeddings(nn.Module):
+    """A learned vector a word; LayerNorm; dropout."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.longest = config.max_position_embeddings
+        self.word = embedding_table(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps, bias=False)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        """(B, T) -> (B, T, D)."""
+        check_length(input_ids, self.longest)
+        embedded: Tensor = self.dropout(self.norm(self.word(input_ids)))
+        return embedded
+
+
+class ModernLayer(nn.Module):
+    """Self-attention, then a gated feed-forward; each reads its normed input and is added to it (pre-norm)."""
+
+    def __init__(self, config: ModelConfig, *, first: bool) -> None:
+        super().__init__()
+        width, inner = config.hidden_size, config.intermediate_size
+        # What the first layer reads was normed with the embeddings.
+        self.attention_norm = nn.Identity() if first else nn.LayerNorm(width, eps=config.layer_norm_eps, bias=False)
+        self.attention = SelfAttention(config)
+        self.attention_dropout = Dropout(config.attention_probs_dropout_prob)
+        self.feed_forward_norm = nn.LayerNorm(width, eps=config.layer_norm_eps, bias=False)
+        self.widen = nn.Linear(width, 2 * inner, bias=False)  # what is gated and its gate, under one another
+        self.activation = ACTIVATIONS[config.hidden_act]
+        self.narrow = nn.Linear(inner, width, bias=False)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+
+    def forward(self, hidden: Tensor, bias: Tensor | None, by: Rotary) -> Tensor:
+        """(B, T, D), bias (B, 1, T, T) or None, the angles of the places -> (B, T, D)."""
+        hidden = hidden + self.attention_dropout(self.attention(self.attention_norm(hidden), bias, by))
+        gated, gate = self.widen(self.feed_forward_norm(hidden)).chunk(2, dim=-1)  # (B, T, D) -> 2 x (B, T, F)
+        fed: Tensor = self.narrow(self.dropout(self.activation(gated) * gate))  # (B, T, F) -> (B, T, D)
+        return hidden + fed
