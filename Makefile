@@ -29,8 +29,14 @@ check: $(READY)  ## ruff, ruff format, mypy, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## measurements against the peers: make bench CORPUS=folder-of-text
-	$(BIN)/python bench/prepare.py $(CORPUS)
+# What is measured is added to RESULTS, and printed. Bounded: about ten minutes on two cores.
+RESULTS ?= bench/RESULTS.md
+CORPUS ?= $(DATA)/wikipedia-en
+
+bench: $(READY)  ## steps and preparing beside the peers, ten minutes: make bench DATA=folder (or CORPUS=folder-of-text)
+	$(BIN)/bertsmith bench train --append $(RESULTS)
+	$(BIN)/bertsmith bench train --peer --append $(RESULTS)
+	$(BIN)/bertsmith bench prepare $(CORPUS) --append $(RESULTS)
 
 bench-accuracy: $(READY)  ## fine-tuning against Trainer, for hours: make bench-accuracy DATA=folder-of-sets
 	$(BIN)/python bench/accuracy.py $(DATA) --json bench-accuracy.json

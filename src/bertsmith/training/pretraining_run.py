@@ -256,13 +256,22 @@ class PretrainingRun:
         )
 
 
-def new_model(config: PretrainConfig, task: Pretraining, *, vocab_size: int, pad_token_id: int) -> Bert:
-    """The model that a run begins with, its weights drawn from the run's seed."""
+def new_model(
+    config: PretrainConfig, task: Pretraining, *, vocab_size: int, pad_token_id: int, values: bool = True
+) -> Bert:
+    """The model that a run begins with, its weights drawn from the run's seed.
+
+    Args:
+        config: size, lengths, dropout and seed.
+        task: decides on the heads.
+        vocab_size, pad_token_id: of the tokenizer.
+        values: whether the weights have any; without, the model lies on the meta device and takes no memory.
+    """
     longest = max(512, config.max_length_tokens, config.long_length_tokens if config.long_share else 0)
     shape = ModelConfig.preset(
         config.size, vocab_size=vocab_size, max_position_embeddings=longest, pad_token_id=pad_token_id
     )
-    bert = Bert(shape, task.parts, generator=torch.Generator().manual_seed(config.seed))
+    bert = Bert(shape, task.parts, generator=torch.Generator().manual_seed(config.seed) if values else None)
     bert.set_dropout(config.dropout)  # of this run; config.json keeps BERT's 0.1, for fine-tuning
     return bert
 
