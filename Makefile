@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check bench bench-accuracy faults clean
+.PHONY: help demo test check bench bench-accuracy bench-quality faults clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -40,6 +40,10 @@ bench: $(READY)  ## steps and preparing beside the peers, ten minutes: make benc
 
 bench-accuracy: $(READY)  ## fine-tuning against Trainer, for hours: make bench-accuracy DATA=folder-of-sets
 	$(BIN)/python bench/accuracy.py $(DATA) --json bench-accuracy.json
+
+# RECIPE holds more words of `bertsmith pretrain`; other words are added beside the same peer.
+bench-quality: $(READY)  ## held-out loss over time against Trainer, an hour: make bench-quality DATA=folder RECIPE="--learning-rate 2e-3"
+	$(BIN)/python bench/quality.py $(CORPUS) -- $(RECIPE)
 
 faults: $(READY)  ## the long fault runs: many kills, then equality with the run that was never stopped
 	BERTSMITH_KILLS=30 $(BIN)/python -m pytest tests/faults
