@@ -54,7 +54,9 @@ def test_the_command_measures_both_sides_and_keeps_the_figures(tmp_path, capsys,
 def test_sizes_that_do_not_fit_are_computed_from_one_that_does(monkeypatch):
     tiny, mini = small_needs("tiny"), small_needs("mini")
     monkeypatch.setattr(train, "ROUND_S", 0.0)
-    monkeypatch.setattr(train, "available_bytes", lambda: (tiny.memory_bytes + mini.memory_bytes) / 2 / 0.8)
+    monkeypatch.setattr(
+        train, "available_bytes", lambda: (tiny.memory_bytes + mini.memory_bytes) / 2 / train.SAFE_SHARE
+    )
     found = bench_train(Plan(PretrainConfig(**SMALL), size="mini", vocab_size=200, seconds=0), Silent())
     measured, estimated = found.sizes
     assert (measured.size, measured.estimated) == ("tiny", "")
@@ -66,6 +68,18 @@ def test_sizes_that_do_not_fit_are_computed_from_one_that_does(monkeypatch):
     assert by_tokens == pytest.approx(mini.flops_per_token / tiny.flops_per_token)
     assert estimated.ours.memory_bytes > measured.ours.memory_bytes
     assert found.values(1e6)["size"] == "tiny"  # what was measured stands at the top
+
+
+def test_a_size_that_takes_too_long_is_measured_only_if_it_was_asked_for():
+    mini = SizeFigures("mini", small_needs("mini"), SideFigures("ours", 100.0, 0.3, 1e9), estimated="")
+    base = small_needs("base")
+    for plan, estimated in [({}, True), ({"size": "base"}, False), ({"peer": True}, False)]:
+        measurement = train._Measurement(Plan(PretrainConfig(**SMALL), vocab_size=200, **plan), Silent())
+        reason = measurement._reason_not_to(base, 6.0, [mini])
+        assert ("longer than --seconds leaves" in reason) is estimated
+        assert measurement._reason_not_to(base, 1e9, [mini]) == ""
+    assert Plan(PretrainConfig(), peer=True).sizes() == ("mini", "base")
+    assert Plan(PretrainConfig()).sizes()[-1] == "large"
 
 
 def test_without_room_for_the_smallest_it_says_what_to_do(monkeypatch):

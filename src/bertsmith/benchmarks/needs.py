@@ -18,8 +18,8 @@ PARAMETER_BYTES = 18  # float32 weight, gradient and two moments, and a copy in 
 ACTIVATION_BYTES = 50  # a place, layer and unit of the hidden width; under bfloat16
 LOGIT_BYTES = 25  # a masked place and WordPiece
 FLOAT32_MORE = 1.6  # activations and logits in float32
-# The peer keeps the logits of all places, and activations in float32 with the bits of its dropout.
-PEER_ACTIVATION_BYTES, PEER_LOGIT_BYTES = 110, 16
+# The peer as it comes and at its best: a unit of activations, and a logit of which it keeps those of all places.
+PEER_BYTES = ((110, 14), (60, 8))
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Needs:
         parameters: of the model with its heads.
         flops_per_token: useful ones; see `flops`.
         memory_bytes: at the peak of training.
-        peer_memory_bytes: of the peer as it comes.
+        peer_memory_bytes: of the peer as it comes and at its best together.
     """
 
     parameters: int
@@ -50,10 +50,10 @@ def needs_of(settings: Settings, counts: Counts) -> Needs:
     task = Pretraining(config.objective)
     model = new_model(config, task, vocab_size=settings.vocab_size, pad_token_id=0, values=False)
     parameters = sum(weight.numel() for weight in model.parameters())
-    units = config.batch_size * counts.row_length * model.config.num_hidden_layers * model.config.hidden_size
     places = config.batch_size * counts.row_length
+    units = places * model.config.num_hidden_layers * model.config.hidden_size
     more = FLOAT32_MORE if config.precision == "float32" else 1.0
     varying = more * (ACTIVATION_BYTES * units + LOGIT_BYTES * counts.masked * settings.vocab_size)
-    peer = PEER_ACTIVATION_BYTES * units + PEER_LOGIT_BYTES * places * settings.vocab_size
     always = PROCESS_BYTES + PARAMETER_BYTES * parameters
-    return Needs(parameters, step_flops(model, counts) / counts.tokens, always + varying, always + peer)
+    peers = sum(always + unit * units + logit * places * settings.vocab_size for unit, logit in PEER_BYTES)
+    return Needs(parameters, step_flops(model, counts) / counts.tokens, always + varying, peers)

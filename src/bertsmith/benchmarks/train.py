@@ -28,7 +28,7 @@ LEAST_ROUNDS = 3
 SLOW_STEP_S = 3.0  # a step so long is warm after the first
 STARTING_S = 5.0  # a process, its imports, and the limit
 # Of the memory that is free; what the estimate may be wrong by.
-SAFE_SHARE = 0.8
+SAFE_SHARE = 0.9
 ALL_SIZES: tuple[Size, ...] = tuple(PRESETS)
 PEER_SIZES: tuple[Size, ...] = ("mini", "base")
 
@@ -41,8 +41,8 @@ class Plan:
         config: the run whose steps are taken, in each of the sizes; its budget and evaluations do not matter.
         size: the one size to measure, however long it takes; None for all of them, or with a peer for mini and base.
         vocab_size: V.
-        seconds: about how long all of it may take; a size that would not fit in is estimated. Compiling the peer and
-            its three rounds come on top.
+        seconds: about how long all of it may take; a size that would not fit in is estimated. With a peer it is the
+            time of the rounds, and first steps, which compile, come on top; no size has less than three rounds.
         peer: whether the peer's steps are taken too.
     """
 
@@ -93,17 +93,18 @@ class _Measurement:
             if reason:
                 found.append(self._estimate(size, needs, reason, found))
             else:
-                found.append(self._measure(needs, settings, left_s / len(sizes)))
+                share_s = plan.seconds / len(plan.sizes()) if plan.peer else left_s / len(sizes)
+                found.append(self._measure(needs, settings, share_s))
             sizes.pop(0)
         return TrainFigures(plan.config, plan.vocab_size, self.counts, self.limits, tuple(found))
 
     def _reason_not_to(self, needs: Needs, left_s: float, found: list[SizeFigures]) -> str:
         """Why a size is estimated; empty where it is measured."""
-        wanted = needs.memory_bytes + needs.peer_memory_bytes * (len(self.names) - 1)
+        wanted = needs.memory_bytes + (needs.peer_memory_bytes if self.plan.peer else 0)
         free = available_bytes()
         if free is not None and wanted > SAFE_SHARE * free:
             return f"it needs about {wanted / 1e9:.0f} GB, and {free / 1e9:.0f} GB are free"
-        if self.plan.size or not found:
+        if self.plan.size or self.plan.peer or not found:
             return ""
         step_s = self.counts.tokens * needs.flops_per_token / found[-1].flops_per_s
         at_least_s = STARTING_S + (1 + LEAST_ROUNDS) * step_s
@@ -135,7 +136,7 @@ class _Measurement:
             for side in sides:
                 track.update(0, f"{side.name}: first steps")
                 side.warm_up()
-            self._rounds(sides, track, ends=started + seconds)
+            self._rounds(sides, track, ends=(time.monotonic() if self.plan.peer else started) + seconds)
             self._note_limits(sides[0].ask({"do": "limits"}))
             ours, *peers = (side.figures() for side in sides)
         found = SizeFigures(size, needs, ours, tuple(peers))
