@@ -34,6 +34,7 @@ RESULTS ?= bench/RESULTS.md
 CORPUS ?= $(DATA)/wikipedia-en
 
 bench: $(READY)  ## steps and preparing beside the peers, ten minutes: make bench DATA=folder (or CORPUS=folder-of-text)
+	@test -e "$(firstword $(CORPUS))" || { echo "no text at $(CORPUS): give DATA=folder or CORPUS=folder-of-text"; exit 2; }
 	$(BIN)/bertsmith bench train --append $(RESULTS)
 	$(BIN)/bertsmith bench train --peer --append $(RESULTS)
 	$(BIN)/bertsmith bench prepare $(CORPUS) --append $(RESULTS)
