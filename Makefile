@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check bench bench-accuracy faults clean
+.PHONY: help demo test check bench bench-accuracy bench-quality faults clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -29,11 +29,22 @@ check: $(READY)  ## ruff, ruff format, mypy, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## measurements against the peers: make bench CORPUS=folder-of-text
-	$(BIN)/python bench/prepare.py $(CORPUS)
+# What is measured is added to RESULTS, and printed. Bounded: about ten minutes on two cores.
+RESULTS ?= bench/RESULTS.md
+CORPUS ?= $(DATA)/wikipedia-en
+
+bench: $(READY)  ## steps and preparing beside the peers, ten minutes: make bench DATA=folder (or CORPUS=folder-of-text)
+	@test -e "$(firstword $(CORPUS))" || { echo "no text at $(CORPUS): give DATA=folder or CORPUS=folder-of-text"; exit 2; }
+	$(BIN)/bertsmith bench train --append $(RESULTS)
+	$(BIN)/bertsmith bench train --peer --append $(RESULTS)
+	$(BIN)/bertsmith bench prepare $(CORPUS) --append $(RESULTS)
 
 bench-accuracy: $(READY)  ## fine-tuning against Trainer, for hours: make bench-accuracy DATA=folder-of-sets
 	$(BIN)/python bench/accuracy.py $(DATA) --json bench-accuracy.json
+
+# RECIPE holds more words of `bertsmith pretrain`; other words are added beside the same peer.
+bench-quality: $(READY)  ## held-out loss over time against Trainer, an hour: make bench-quality DATA=folder RECIPE="--learning-rate 2e-3"
+	$(BIN)/python bench/quality.py $(CORPUS) -- $(RECIPE)
 
 faults: $(READY)  ## the long fault runs: many kills, then equality with the run that was never stopped
 	BERTSMITH_KILLS=30 $(BIN)/python -m pytest tests/faults

@@ -17,19 +17,18 @@ import argparse
 import importlib.util
 import json
 import os
-import platform
-import subprocess
 import sys
 import tempfile
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from side_by_side.figures import measure
 from side_by_side.job import Job
+from side_by_side.process import run_side
+from side_by_side.records import Record, Records
 from side_by_side.sets import ENDINGS, SETS, Example, some, write
-from side_by_side.table import OURS, Record, summary
+from side_by_side.table import OURS, summary
 
 PRECISIONS = {"both": ["float32", "bfloat16"], "float32": ["float32"], "bfloat16": ["bfloat16"]}
 
@@ -37,8 +36,10 @@ PRECISIONS = {"both": ["float32", "bfloat16"], "float32": ["float32"], "bfloat16
 def main() -> int:
     """Measure what is asked for; 1 if a run failed."""
     arguments = parse()
-    report = Report(arguments)
-    print(", ".join(f"{name} {value}" for name, value in report.machine.items()))
+    names = ("model", "train_examples", "dev_examples", "epochs", "batch_size", "learning_rate", "threads")
+    settings = {name: getattr(arguments, name) for name in names}
+    records = Records(arguments.json, settings, ("task", "variant", "seed"))
+    records.introduce()
     with tempfile.TemporaryDirectory() as folder:
         for task in arguments.tasks:
             runs = Runs(task, arguments, Path(folder))
@@ -46,10 +47,10 @@ def main() -> int:
                 # Who comes first changes, lest a machine that warms up or slows down favours a side.
                 turn = seed % len(arguments.variants)
                 for variant in arguments.variants[turn:] + arguments.variants[:turn]:
-                    if not report.has(task, variant, seed):
-                        report.add(runs.run(variant, seed))
-    print(f"\n{summary(report.records, {task: SETS[task].figures for task in arguments.tasks})}")
-    return 1 if report.failed else 0
+                    if not records.has(task=task, variant=variant, seed=seed):
+                        records.add(runs.run(variant, seed))
+    print(f"\n{summary(records.all, {task: SETS[task].figures for task in arguments.tasks})}")
+    return 1 if records.failed else 0
 
 
 def parse() -> argparse.Namespace:
@@ -94,40 +95,6 @@ def encoder_of_wheel() -> str:
     return str(Path(found.origin).parent / "model")
 
 
-class Report:
-    """All records so far, in memory and in the user's file."""
-
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        names = ("model", "train_examples", "dev_examples", "epochs", "batch_size", "learning_rate", "threads")
-        self.settings = {name: getattr(arguments, name) for name in names}
-        packages = {name: version(name) for name in ("torch", "transformers", "accelerate", "tokenizers")}
-        self.machine = {"python": platform.python_version(), **packages, "cores": os.cpu_count(), "cpu": _processor()}
-        self.path: Path | None = arguments.json
-        self.records: list[Record] = []
-        self.failed = 0
-        if self.path and self.path.exists():
-            kept = json.loads(self.path.read_text(encoding="utf-8"))
-            if kept["settings"] != self.settings:
-                sys.exit(f"{self.path} was made with other settings ({kept['settings']}): choose another --json")
-            self.records = kept["records"]
-
-    def has(self, task: str, variant: str, seed: int) -> bool:
-        """Whether a run was made already."""
-        return any((each["task"], each["variant"], each["seed"]) == (task, variant, seed) for each in self.records)
-
-    def add(self, record: Record | None) -> None:
-        """Keep a run's record; None is a run that failed."""
-        if record is None:
-            self.failed += 1
-            return
-        self.records.append(record)
-        if self.path:
-            kept = {"settings": self.settings, "machine": self.machine, "records": self.records}
-            beside = self.path.with_name(f"{self.path.name}.new")
-            beside.write_text(json.dumps(kept, indent=1), encoding="utf-8")
-            beside.replace(self.path)
-
-
 class Runs:
     """All runs of a task: its examples in the two files that both sides read."""
 
@@ -159,10 +126,8 @@ class Runs:
         told.write_text(json.dumps(asdict(job)), encoding="utf-8")
         load = os.getloadavg()[0]
         side = "ours" if variant == OURS else "peer"
-        command = [sys.executable, "-m", f"side_by_side.{side}", str(told)]
-        done = subprocess.run(command, env=self._environment(), capture_output=True, text=True)
-        if done.returncode:
-            print(f"  {variant}, seed {seed}: FAILED\n{done.stderr[-2000:]}", flush=True)
+        if said := run_side(f"side_by_side.{side}", told, threads=self.arguments.threads):
+            print(f"  {variant}, seed {seed}: FAILED\n{said}", flush=True)
             return None
         came: dict[str, Any] = json.loads(outcome.read_text(encoding="utf-8"))
         figures = measure(self.kind, self.dev, came.pop("answers"))
@@ -170,24 +135,6 @@ class Runs:
         times = ", ".join(f"{name} {value:.1f} s" for name, value in came["seconds"].items())
         print(f"  {variant}, seed {seed}: {shown}; {times}; load before {load:.1f}", flush=True)
         return {"task": self.task, "variant": variant, "seed": seed, "figures": figures, **came, "load_before": load}
-
-    def _environment(self) -> dict[str, str]:
-        """The same threads for both sides, and no network."""
-        threads = {"OMP_NUM_THREADS": str(self.arguments.threads), "GOMP_SPINCOUNT": "10000"}
-        quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
-        return {**os.environ, **threads, **quiet, "PYTHONPATH": str(Path(__file__).parent)}
-
-
-def _processor() -> str:
-    """The processor's name, and what it has for bfloat16."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    values = dict(line.split(":", 1) for line in lines if ":" in line)
-    known = {key.strip(): value.strip() for key, value in values.items()}
-    fast = [flag for flag in ("avx512_bf16", "amx_bf16") if flag in known.get("flags", "").split()]
-    return " ".join([known.get("model name", platform.processor()), *fast])
 
 
 if __name__ == "__main__":

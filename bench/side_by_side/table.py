@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
-from typing import Any
 
-Record = dict[str, Any]
+from bertsmith.benchmarks.figures import markdown_rows
+from side_by_side.records import Record
+
 OURS = "ours"
 
 
@@ -105,7 +106,7 @@ def summary(records: Sequence[Record], figures: dict[str, tuple[str, ...]]) -> s
     details = "task | variant | seeds | figures | read s | train s | predict s | tokens | tokens/s | MB"
     every = [_detail(task, name, same, names) for task, names in figures.items()
              for name, same in by_variant(records, task).items()]  # fmt: skip
-    return f"{_table(head, rows)}\n\n{_table(details, every)}"
+    return f"{markdown_rows(head.split(' | '), rows)}\n\n{markdown_rows(details.split(' | '), every)}"
 
 
 def _rows(task: str, names: Sequence[str], found: tuple[str, list[Record], list[Record]] | None) -> Iterator[list[str]]:
@@ -141,6 +142,4 @@ def _detail(task: str, variant: str, same: list[Record], names: Sequence[str]) -
 
 
 def _table(head: str, rows: Sequence[Sequence[str]]) -> str:
-    names = head.split(" | ")
-    lines = [names, ["---"] * len(names), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_rows(head.split(" | "), rows)

@@ -18,6 +18,8 @@ OPTIONS_OF = {
     "tokenizer report": (CorpusConfig,),
     "prepare": (TokenizerConfig, CorpusConfig),
     "pretrain": (PretrainConfig, TokenizerConfig, CorpusConfig),
+    "bench train": (PretrainConfig,),
+    "bench prepare": (TokenizerConfig, CorpusConfig),
     "finetune": (FinetuneConfig, LabelledConfig),
     "evaluate": (LabelledConfig,),
     "predict": (LabelledConfig,),

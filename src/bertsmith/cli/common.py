@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,3 +55,14 @@ def reporter() -> Terminal:
 def stdout() -> Console:
     """Where tables for people go."""
     return Console(highlight=False)
+
+
+def print_table(title: str, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+    """A table for people; floats have three places."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*header, title=title, box=None, padding=(0, 1), header_style="dim", title_justify="left")
+    for row in rows:
+        table.add_row(*(Text(f"{cell:.3f}" if isinstance(cell, float) else str(cell)) for cell in row))
+    stdout().print(table)

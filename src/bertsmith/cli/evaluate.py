@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from bertsmith.cli.common import ConfigFile, Json, LabelledOptions, Model, answer, reporter, stdout
+from bertsmith.cli.common import ConfigFile, Json, LabelledOptions, Model, answer, print_table, reporter, stdout
 from bertsmith.cli.finetune import FinetuneOptions
 from bertsmith.config import FinetuneConfig, LabelledConfig
 from bertsmith.errors import ConfigError
@@ -52,7 +52,7 @@ def evaluate(
         return
     print_figures(result.metrics, f"on {result.examples:,} examples")
     for table in result.findings.tables:
-        _print_table(table.title, table.header, table.rows)
+        print_table(table.title, table.header, table.rows)
 
 
 def _suite(
@@ -73,7 +73,7 @@ def _suite(
     if as_json:
         answer({"out": result.out, "metrics": result.metrics, "files": list(map(str, result.files))})
         return
-    _print_table(result.title, result.header, result.rows)
+    print_table(result.title, result.header, result.rows)
     stdout().print("", *result.notes, sep="\n", markup=False, soft_wrap=True)
     stdout().print(f"{result.out}  the runs, and results.json", markup=False, soft_wrap=True)
     for file in result.files:
@@ -87,14 +87,4 @@ def print_figures(metrics: Mapping[str, float], where: str) -> None:
     table = Table("", where, box=None, padding=(0, 2), header_style="dim")
     for name, value in metrics.items():
         table.add_row(name, f"{value:,.4f}")
-    stdout().print(table)
-
-
-def _print_table(title: str, header: tuple[str, ...], rows: Any) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*header, title=title, box=None, padding=(0, 1), header_style="dim", title_justify="left")
-    for row in rows:
-        table.add_row(*(Text(f"{cell:.3f}" if isinstance(cell, float) else str(cell)) for cell in row))
     stdout().print(table)

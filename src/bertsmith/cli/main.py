@@ -21,6 +21,11 @@ from bertsmith.errors import BertsmithError, ConfigError
 
 FAILED, USAGE = 1, 2
 
+GROUPS: Mapping[str, str] = {
+    "tokenizer": "Train a WordPiece vocabulary, or see how one fits a text.",
+    "bench": "How fast this machine is at it, beside other libraries.",
+}
+
 # The words of a command -> its function, and its help. The help stands here so that listing imports nothing.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "tokenizer train": ("tokenizer:train", "Train a WordPiece vocabulary on raw text."),
@@ -75,6 +80,16 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 
         A line that is longer than the model is read in windows, whose vectors are averaged.""",
     ),
+    "bench train": (
+        "bench:train",
+        """What pretraining needs on this machine: tokens/s, memory, and hours for each size, by taking steps.
+
+        Takes about a minute. The options of pretraining say what a step is; with --size only that size is measured.""",
+    ),
+    "bench prepare": (
+        "bench:prepare",
+        """How fast a corpus is prepared, beside `tokenizers` alone on the same text and cores.""",
+    ),
     "import": (
         "import_:import_",
         """Turn a Hugging Face BERT folder into a run folder: safetensors, today's tensor names.
@@ -128,7 +143,7 @@ def build_app() -> App:
         print_error=False,
         suppress_keyboard_interrupt=False,
     )
-    groups = {"tokenizer": App(name="tokenizer", help="Train a WordPiece vocabulary, or see how one fits a text.")}
+    groups = {name: App(name=name, help=text) for name, text in GROUPS.items()}
     for group in groups.values():
         app.command(group)
     for words, (home, text) in COMMANDS.items():

@@ -73,7 +73,9 @@ class PretrainingRun:
             )
         self.task = Pretraining(config.objective)
         self.vocabulary = vocabulary_of(self.tokenizer)
-        self.bert = self._new_model()
+        self.bert = new_model(
+            config, self.task, vocab_size=self.tokenizer.vocab_size, pad_token_id=self.tokenizer.pad_id
+        )
         self.held_out = self._evaluation_batches()
         labels = np.concatenate([batch.masked_labels for batch in self.held_out])
         self.frequency_loss = frequency_loss(corpus.token_counts(), labels)
@@ -123,20 +125,6 @@ class PretrainingRun:
 
     def _report(self) -> None:
         write_report(self.folder.report, self.journal.read(), title=self.folder.name)
-
-    def _new_model(self) -> Bert:
-        config = self.config
-        longest = max(512, config.max_length_tokens, config.long_length_tokens if config.long_share else 0)
-        shape = ModelConfig.preset(
-            config.size,
-            architecture=config.architecture,
-            vocab_size=self.tokenizer.vocab_size,
-            max_position_embeddings=longest,
-            pad_token_id=self.tokenizer.pad_id,
-        )
-        bert = Bert(shape, self.task.parts, generator=torch.Generator().manual_seed(config.seed))
-        bert.set_dropout(config.dropout)  # of this run; config.json keeps the architecture's own, for fine-tuning
-        return bert
 
     def _sampler(self, split: Split, row_length: int, seed: int) -> RowSampler:
         config = self.config
@@ -281,6 +269,30 @@ class PretrainingRun:
             progress=progress,
             records=self.journal.read(),
         )
+
+
+def new_model(
+    config: PretrainConfig, task: Pretraining, *, vocab_size: int, pad_token_id: int, values: bool = True
+) -> Bert:
+    """The model that a run begins with, its weights drawn from the run's seed.
+
+    Args:
+        config: architecture, size, lengths, dropout and seed.
+        task: decides on the heads.
+        vocab_size, pad_token_id: of the tokenizer.
+        values: whether the weights have any; without, the model lies on the meta device and takes no memory.
+    """
+    longest = max(512, config.max_length_tokens, config.long_length_tokens if config.long_share else 0)
+    shape = ModelConfig.preset(
+        config.size,
+        architecture=config.architecture,
+        vocab_size=vocab_size,
+        max_position_embeddings=longest,
+        pad_token_id=pad_token_id,
+    )
+    bert = Bert(shape, task.parts, generator=torch.Generator().manual_seed(config.seed) if values else None)
+    bert.set_dropout(config.dropout)  # of this run; config.json keeps the architecture's own, for fine-tuning
+    return bert
 
 
 def vocabulary_of(tokenizer: WordPiece) -> Vocabulary:

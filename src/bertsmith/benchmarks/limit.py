@@ -1,0 +1,41 @@
+"""The machine's own limit: the fastest large matrix product, which no training step can pass."""
+
+from __future__ import annotations
+
+import time
+from statistics import median
+
+import torch
+
+# (rows, in, out): the feed-forward of mini over 64 x 128 places and of base over 32 x 128, and a square.
+SHAPES = ((8192, 256, 1024), (4096, 768, 3072), (2048, 2048, 2048))
+TRIES = 3
+FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def matmul_limits() -> dict[str, float]:
+    """FLOP/s of the best large product in each format: of each shape the median of three, of the shapes the best.
+
+    Takes about a second on two cores. A format without hardware for it is left after its first product.
+    """
+    limits: dict[str, float] = {}
+    for name, dtype in FORMATS.items():
+        for shape in SHAPES:
+            slow = max(limits.values(), default=0.0) / 4
+            limits[name] = max(limits.get(name, 0.0), _speed(shape, dtype, slow=slow))
+            if limits[name] < slow:
+                break
+    return limits
+
+
+def _speed(shape: tuple[int, int, int], dtype: torch.dtype, *, slow: float) -> float:
+    """The median FLOP/s; of one product alone where that is slower than `slow`."""
+    rows, width, out = shape
+    left, right = torch.ones(rows, width, dtype=dtype), torch.ones(width, out, dtype=dtype)
+    left @ right  # builds the kernel
+    speeds: list[float] = []
+    while len(speeds) < TRIES and (not speeds or speeds[0] > slow):
+        started = time.perf_counter()
+        left @ right
+        speeds.append(2 * rows * width * out / (time.perf_counter() - started))
+    return median(speeds)
