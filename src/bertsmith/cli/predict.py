@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from bertsmith.cli.common import ConfigFile, Json, LabelledOptions, Model, answer, reporter, stdout
+from bertsmith.cli.common import ConfigFile, Json, LabelledOptions, Model, PrecisionOption, answer, reporter, stdout
 from bertsmith.config import LabelledConfig
 from bertsmith.errors import ConfigError
 
@@ -30,6 +30,7 @@ def predict(
         list[str] | None,
         Parameter(consume_multiple=True, help="Files of examples, as for finetune; labels need not be there."),
     ] = None,
+    precision: PrecisionOption = "auto",
     reading: LabelledOptions = LabelledConfig(),
     config: ConfigFile = None,
     as_json: Json = False,
@@ -43,7 +44,7 @@ def predict(
     from bertsmith.inference.inputs import examples_of_files, examples_of_texts
     from bertsmith.inference.predictor import load
 
-    predictor = load(model)
+    predictor = load(model, precision=precision)
     if file:
         examples = examples_of_files(predictor.task, file, reading, reporter())
     else:

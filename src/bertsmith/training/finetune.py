@@ -18,6 +18,7 @@ from bertsmith.data.random_bits import generator
 from bertsmith.errors import CheckpointError, ConfigError, CorpusError
 from bertsmith.files import link_or_copy
 from bertsmith.model.folder import read_model_config, write_model_folder
+from bertsmith.model.precision import choose_precision
 from bertsmith.progress import Reporter, Silent
 from bertsmith.tasks.finetuning import BLOCK, FinetuneTask
 from bertsmith.tasks.registry import task_class
@@ -26,7 +27,6 @@ from bertsmith.training.finetune_card import write_finetune_card
 from bertsmith.training.finetune_report import write_finetune_report
 from bertsmith.training.finetuning_run import Course, Examples, FinetuningRun, Trained, check_layers
 from bertsmith.training.journal import Journal, Record
-from bertsmith.training.precision import choose_precision
 from bertsmith.training.run_folder import RunFolder
 from bertsmith.training.search import Trial, search
 from bertsmith.training.summary import Summary, read_summary, write_summary
