@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check bench bench-accuracy faults clean
+.PHONY: help demo test check bench bench-accuracy bench-predict faults clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -34,6 +34,10 @@ bench: $(READY)  ## measurements against the peers: make bench CORPUS=folder-of-
 
 bench-accuracy: $(READY)  ## fine-tuning against Trainer, for hours: make bench-accuracy DATA=folder-of-sets
 	$(BIN)/python bench/accuracy.py $(DATA) --json bench-accuracy.json
+
+bench-predict: $(READY)  ## prediction against transformers, sentence-transformers, ONNX Runtime: make bench-predict TEXTS=file.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python bench/predict.py --texts $(TEXTS) --json bench-predict.json
 
 faults: $(READY)  ## the long fault runs: many kills, then equality with the run that was never stopped
 	BERTSMITH_KILLS=30 $(BIN)/python -m pytest tests/faults

@@ -56,8 +56,12 @@ def pipeline(job: Job, batch_size: int | None) -> Run:
     batched = {} if batch_size is None else {"batch_size": batch_size}
     pipe: Any = transformers.pipeline(names[job.what], model=job.folder, device="cpu", **batched)
     if job.what == "classify":
+        ids = pipe.model.config.label2id
         return lambda texts: np.array(
-            [[each["score"] for each in sorted(row, key=lambda each: each["label"])] for row in pipe(texts, top_k=None)]
+            [
+                [each["score"] for each in sorted(row, key=lambda each: ids[each["label"]])]
+                for row in pipe(texts, top_k=None)
+            ]
         )
     if job.what == "fill":
         return lambda texts: np.array([answers[0]["token"] for answers in pipe(texts)])
