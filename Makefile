@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check bench bench-accuracy bench-quality faults clean
+.PHONY: help demo test check bench bench-accuracy bench-predict bench-quality faults clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -45,6 +45,10 @@ bench-accuracy: $(READY)  ## fine-tuning against Trainer, for hours: make bench-
 # RECIPE holds more words of `bertsmith pretrain`; other words are added beside the same peer.
 bench-quality: $(READY)  ## held-out loss over time against Trainer, an hour: make bench-quality DATA=folder RECIPE="--learning-rate 2e-3"
 	$(BIN)/python bench/quality.py $(CORPUS) -- $(RECIPE)
+
+bench-predict: $(READY)  ## prediction against transformers, sentence-transformers, ONNX Runtime: make bench-predict TEXTS=file.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python bench/predict.py --texts $(TEXTS) --json bench-predict.json
 
 faults: $(READY)  ## the long fault runs: many kills, then equality with the run that was never stopped
 	BERTSMITH_KILLS=30 $(BIN)/python -m pytest tests/faults

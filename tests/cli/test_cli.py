@@ -226,7 +226,7 @@ def test_debug_shows_the_traceback(monkeypatch):
     ],
 )
 def test_other_ends_are_short(monkeypatch, capfd, raised, status, said):
-    def fail(_folder):
+    def fail(*_, **__):
         raise raised
 
     monkeypatch.setattr("bertsmith.inference.predictor.load", fail)

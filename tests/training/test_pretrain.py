@@ -13,14 +13,14 @@ from transformers import AutoModelForPreTraining, AutoTokenizer, pipeline
 import bertsmith
 from bertsmith.config import ModelConfig, TokenizerConfig
 from bertsmith.errors import BertsmithError, ConfigError, CorpusError, PreparedCorpusError
+from bertsmith.model import precision
 from bertsmith.model.bert import Bert
+from bertsmith.model.precision import choose_precision
 from bertsmith.progress import Silent
 from bertsmith.text.wordpiece import WordPiece
-from bertsmith.training import precision
 from bertsmith.training.journal import Journal
 from bertsmith.training.loop import Loop
 from bertsmith.training.optimizer import build_optimizer
-from bertsmith.training.precision import choose_precision
 from training.runs import run, weights, write_corpus
 
 

@@ -22,8 +22,8 @@ from bertsmith.benchmarks.step_side import LEARNING_RATE, Settings, Side
 from bertsmith.config import ModelConfig
 from bertsmith.data.batch import PretrainingBatch
 from bertsmith.data.sampler import Position
+from bertsmith.model.precision import choose_precision
 from bertsmith.tasks.pretraining import Pretraining
-from bertsmith.training.precision import choose_precision
 
 BATCHES = 4  # that are taken in turn
 IGNORED = -100  # the label of a place where nothing is hidden

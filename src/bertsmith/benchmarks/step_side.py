@@ -29,12 +29,12 @@ from bertsmith.data.feed import PretrainingFeed
 from bertsmith.data.sampler import Position, RowSampler, Sampling
 from bertsmith.data.workers import Job, serve_jobs
 from bertsmith.model.bert import Bert
+from bertsmith.model.precision import choose_precision
 from bertsmith.progress import Silent
 from bertsmith.tasks.pretraining import Pretraining
 from bertsmith.training.budget import Budget
 from bertsmith.training.journal import Journal
 from bertsmith.training.loop import Loop
-from bertsmith.training.precision import choose_precision
 from bertsmith.training.pretraining_run import new_model
 from bertsmith.training.recipe import Hooks, Recipe
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from bertsmith.cli.common import ConfigFile, Json, Model, answer, reporter
+from bertsmith.cli.common import ConfigFile, Json, Model, PrecisionOption, answer, reporter
 from bertsmith.errors import InputError
 
 
@@ -18,6 +18,7 @@ def embed(
     pooling: Annotated[
         Literal["mean", "cls"], Parameter(help="Mean over the tokens, or the hidden state of [CLS].")
     ] = "mean",
+    precision: PrecisionOption = "auto",
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
@@ -34,7 +35,7 @@ def embed(
     from bertsmith.files import atomic_path
     from bertsmith.inference.predictor import load
 
-    vectors = load(model).embed(texts, pooling=pooling)
+    vectors = load(model, precision=precision).embed(texts, pooling=pooling)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(out) as beside, beside.open("wb") as written:

@@ -22,7 +22,7 @@ def evaluate(
         Suite | None,
         Parameter(
             help="Fine-tune MODEL on every task of the folder DATA, which has the official layout, and measure it "
-            "beside the paper's figures. The options of fine-tuning are for this."
+            "beside the paper's figures. The options of fine-tuning are for this; --precision is for both."
         ),
     ] = None,
     out: Annotated[
@@ -40,13 +40,13 @@ def evaluate(
     if suite:
         _suite(suite, model, data, out, training, reading, as_json)
         return
-    if changed := training.model_dump().items() - FinetuneConfig().model_dump().items():
+    if changed := training.but(precision="auto").model_dump().items() - FinetuneConfig().model_dump().items():
         names = ", ".join(sorted(f"--{name.replace('_', '-')}" for name, _ in changed))
         # Not refused: it may come from the environment, for other commands.
         reporter().warn(f"{names}: idle, since nothing is trained without --suite")
     from bertsmith.inference.evaluate import evaluate as measure
 
-    result = measure(model, data, reading=reading, predictions=out, reporter=reporter())
+    result = measure(model, data, reading=reading, precision=training.precision, predictions=out, reporter=reporter())
     if as_json:
         answer({"task": result.task, "examples": result.examples, "metrics": result.metrics})
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bertsmith.cli.common import ConfigFile, Json, Model, answer, stdout
+from bertsmith.cli.common import ConfigFile, Json, Model, PrecisionOption, answer, stdout
 
 if TYPE_CHECKING:
     from bertsmith.tasks.fill_mask import Fill
@@ -26,23 +26,23 @@ def fill(
     pair: Annotated[str | None, Parameter(help="A second text.")] = None,
     top_k: Annotated[int | None, Parameter(help="Answers a mask; 5 if not given, or all candidates.")] = None,
     candidates: Annotated[str | None, Parameter(help="Answer only among these words: pain,fever.")] = None,
+    precision: PrecisionOption = "float32",
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
     from bertsmith.inference.predictor import load
 
-    predictor = load(model)
+    predictor = load(model, precision=precision)
     words = [word.strip() for word in candidates.split(",")] if candidates else None
-    answers = []
-    for each in _texts(text):
-        masks = predictor.fill_each(each, pair, top_k=top_k, candidates=words)
-        if as_json:
-            fills = [[asdict(fill) for fill in mask] for mask in masks]
-            answers.append({"text": each, "pair": pair, "masks": fills})
-        else:
-            print_masks(each if pair is None else f"{each} | {pair}", masks)
     if as_json:
-        answer({"answers": answers})
+        texts = list(_texts(text))
+        filled = predictor.fill_texts(texts, pair, top_k=top_k, candidates=words)
+        shown = [[[asdict(fill) for fill in mask] for mask in masks] for masks in filled]
+        answer({"answers": [{"text": each, "pair": pair, "masks": m} for each, m in zip(texts, shown, strict=True)]})
+        return
+    for each in _texts(text):  # line by line: someone may be typing them
+        masks = predictor.fill_each(each, pair, top_k=top_k, candidates=words)
+        print_masks(each if pair is None else f"{each} | {pair}", masks)
 
 
 def _texts(text: str) -> Iterable[str]:

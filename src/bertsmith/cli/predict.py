@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from bertsmith.cli.common import ConfigFile, Json, LabelledOptions, Model, answer, reporter, stdout
+from bertsmith.cli.common import ConfigFile, Json, LabelledOptions, Model, PrecisionOption, answer, reporter, stdout
 from bertsmith.config import LabelledConfig
 from bertsmith.errors import ConfigError
 from bertsmith.progress import Reporter
@@ -36,6 +36,7 @@ def predict(
             "however many there are; with --json the answers are one object, which is printed when all are there.",
         ),
     ] = None,
+    precision: PrecisionOption = "auto",
     reading: LabelledOptions = LabelledConfig(),
     config: ConfigFile = None,
     as_json: Json = False,
@@ -49,7 +50,7 @@ def predict(
     from bertsmith.inference.inputs import examples_of_files, examples_of_texts
     from bertsmith.inference.predictor import load
 
-    predictor, console = load(model), stdout()
+    predictor, console = load(model, precision=precision), stdout()
     task = predictor.task
     if file:
         told = reporter()

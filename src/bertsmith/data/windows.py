@@ -20,6 +20,8 @@ from bertsmith.data.packing import pack
 
 Int64s = NDArray[np.int64]
 
+BATCH_TOKENS = 2048  # that a model predicts from at once: with more they leave the cache, with fewer the calls weigh
+
 
 @dataclass(frozen=True)
 class Window:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bertsmith.config import LabelledConfig, TaskName
+from bertsmith.config import LabelledConfig, Precision, TaskName
 from bertsmith.errors import CorpusError
 from bertsmith.files import write_text
 from bertsmith.inference.predictor import load
@@ -30,6 +30,7 @@ def evaluate(
     data: Any,
     *,
     reading: LabelledConfig = LabelledConfig(),
+    precision: Precision = "float32",
     predictions: Path | None = None,
     reporter: Reporter = Silent(),
 ) -> Evaluation:
@@ -39,6 +40,7 @@ def evaluate(
         model: a fine-tuned model's folder.
         data: labelled examples: files or objects.
         reading: how they are read.
+        precision: of the products, as for `Predictor`.
         predictions: a file for the answers, a JSON object a line.
         reporter: told of progress.
 
@@ -46,7 +48,7 @@ def evaluate(
         ModelFolderError: the folder holds no fine-tuned model.
         CorpusError: broken examples, labels that the model does not know, or nothing.
     """
-    predictor = load(model)
+    predictor = load(model, precision=precision)
     task = predictor.task
     labelled = task.read_to_measure(data, reading)
     labelled.tell(reporter)

@@ -1,6 +1,6 @@
 """A model folder, ready to answer: the command line, the server and notebooks all go through it.
 
-Letters: B texts of a batch, T tokens, D hidden width.
+Letters: D hidden width.
 """
 
 from __future__ import annotations
@@ -11,20 +11,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from bertsmith.config import TaskName
+from bertsmith.config import Precision, TaskName
 from bertsmith.data.labelled.examples import ChoiceExample, QuestionExample, TextExample
-from bertsmith.data.windows import sliding_windows, token_budget_batches
+from bertsmith.data.windows import BATCH_TOKENS
 from bertsmith.errors import InputError, ModelFolderError, TokenizerError
+from bertsmith.inference.embedding import Pooling, embed_texts
+from bertsmith.inference.fast import fast_copy
 from bertsmith.model.bert import Bert
 from bertsmith.model.folder import read_model_folder
-from bertsmith.tasks.fill_mask import Fill, fill_masks
+from bertsmith.model.memory import keep_freed_memory
+from bertsmith.model.precision import choose_precision
+from bertsmith.tasks.fill_mask import Fill, fill_texts
 from bertsmith.tasks.finetuning import FinetuneTask
 from bertsmith.tasks.registry import task_class_of
 from bertsmith.text.wordpiece import WordPiece
@@ -35,15 +38,15 @@ if TYPE_CHECKING:
     from bertsmith.tasks.question_answering import AnswerSpan
     from bertsmith.tasks.tagging import Tagging
 
-Pooling = Literal["mean", "cls"]
-BATCH_TOKENS = 4096
+KEPT_BYTES = 256 << 20  # of freed memory
 
 
-def load(folder: str | os.PathLike[str]) -> Predictor:
+def load(folder: str | os.PathLike[str], *, precision: Precision = "float32") -> Predictor:
     """Open a run folder, or any Hugging Face BERT folder.
 
     Args:
         folder: `config.json`, the weights and the tokenizer.
+        precision: of the products, as for `Predictor`.
 
     Raises:
         ModelFolderError: the folder is missing or incomplete, or holds no BERT.
@@ -51,28 +54,49 @@ def load(folder: str | os.PathLike[str]) -> Predictor:
     """
     path = Path(folder)
     bert, _ = read_model_folder(path)
-    return Predictor(bert, WordPiece.load(path), name=str(path))
+    keep_freed_memory(KEPT_BYTES)
+    return Predictor(bert, WordPiece.load(path), name=str(path), precision=precision)
 
 
 class Predictor:
-    """A BERT with its tokenizer, in float32. Any number of threads may ask the same one.
+    """A BERT with its tokenizer. Any number of threads may ask the same one.
 
     Args:
-        bert: the model.
+        bert: the model, in float32.
         tokenizer: its tokenizer.
         name: what messages call it.
+        precision: of the products. "float32" gives the numbers of `transformers` to 1e-5; "bfloat16" is up to twice as
+            fast on processors that have it, vectors have a cosine of 0.999 and more to the exact ones; "auto" is
+            bfloat16 where a measurement finds it clearly faster.
+
+    Raises:
+        TokenizerError: the tokenizer has more tokens than the model.
+        InputError: an unknown precision.
     """
 
-    def __init__(self, bert: Bert, tokenizer: WordPiece, *, name: str = "the model") -> None:
+    def __init__(
+        self, bert: Bert, tokenizer: WordPiece, *, name: str = "the model", precision: Precision = "float32"
+    ) -> None:
         if tokenizer.vocab_size > bert.config.vocab_size:
             raise TokenizerError(
                 f"{name}: the tokenizer has {tokenizer.vocab_size} WordPieces and the model only "
                 f"{bert.config.vocab_size}. Put the tokenizer there that the model was trained with."
             )
+        if precision not in get_args(Precision):
+            raise InputError(f'precision "{precision}" is not known; there are {", ".join(get_args(Precision))}')
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.bert = bert.eval().to(device)
         self.tokenizer = tokenizer
         self.name = name
+        self.precision = choose_precision(precision)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Packed weights cannot be copied; each process packs its own.
+        return {name: value for name, value in self.__dict__.items() if name != "_fast"}
+
+    @cached_property
+    def _fast(self) -> Bert:
+        return fast_copy(self.bert, getattr(torch, self.precision))
 
     @property
     def max_length_tokens(self) -> int:
@@ -114,12 +138,24 @@ class Predictor:
         candidates: Sequence[str] | None = None,
     ) -> list[list[Fill]]:
         """As `fill`, but always one list a mask."""
+        return self.fill_texts([text], pair, top_k=top_k, candidates=candidates)[0]
+
+    def fill_texts(
+        self,
+        texts: Sequence[str],
+        pair: str | None = None,
+        *,
+        top_k: int | None = None,
+        candidates: Sequence[str] | None = None,
+    ) -> list[list[list[Fill]]]:
+        """As `fill_each` for each of several texts, sooner than one by one; `pair` is the same for all."""
+        _check_texts(texts)
         if self.bert.masked_lm is None:
             raise ModelFolderError(
                 f"{self.name} has no masked LM head, so it fills no masks; it embeds texts. "
                 "Take a folder with the head that it was pretrained with."
             )
-        return fill_masks(self.bert, self.tokenizer, text, pair=pair, top_k=top_k, candidates=candidates)
+        return fill_texts(self._fast, self.tokenizer, texts, pair=pair, top_k=top_k, candidates=candidates)
 
     def embed(
         self, texts: Sequence[str], *, pooling: Pooling = "mean", batch_tokens: int = BATCH_TOKENS
@@ -144,14 +180,7 @@ class Predictor:
         _check_texts(texts)
         if pooling not in ("mean", "cls"):
             raise InputError(f'pooling "{pooling}" is not known; there are "mean" and "cls"')
-        bodies, owners = self._windows(texts)
-        vectors = np.zeros((len(texts), self.bert.config.hidden_size), dtype=np.float32)
-        weights = np.zeros((len(texts), 1), dtype=np.float32)
-        for batch in token_budget_batches([len(body) for body in bodies], batch_tokens):
-            for index, vector in zip(batch, self._pooled([bodies[i] for i in batch], pooling), strict=True):
-                vectors[owners[index]] += vector * len(bodies[index])
-                weights[owners[index]] += len(bodies[index])
-        return np.divide(vectors, weights, out=vectors)
+        return embed_texts(self._fast, self.tokenizer, texts, pooling=pooling, batch_tokens=batch_tokens)
 
     @property
     def task_name(self) -> TaskName | None:
@@ -191,7 +220,7 @@ class Predictor:
             nonlocal long
             long += count
 
-        yield from self.task.answer_each(self.bert, examples, slid=slid)
+        yield from self.task.answer_each(self._fast, examples, slid=slid)
         if long:
             warnings.warn(
                 f"{long} texts are longer than the {self.task.window_tokens} tokens that are read at once; "
@@ -250,44 +279,6 @@ class Predictor:
             raise ModelFolderError(
                 f'{self.name} was fine-tuned for "{self.task.name}", not for "{task}". Take a folder that was.'
             )
-
-    def _windows(self, texts: Sequence[str]) -> tuple[list[list[int]], list[int]]:
-        """Token ids with [CLS] and [SEP], window by window, and the text that each belongs to."""
-        room = self.max_length_tokens - 2
-        flat, lengths = self.tokenizer.encode_sentences(list(texts))
-        bodies, owners = [], []
-        for owner, ids in enumerate(np.split(flat, np.cumsum(lengths)[:-1]) if len(texts) else []):
-            for window in sliding_windows(len(ids), room, overlap=room // 4):
-                body = ids[window.start : window.stop].tolist()
-                bodies.append([self.tokenizer.cls_id, *body, self.tokenizer.sep_id])
-                owners.append(owner)
-        long = int((lengths > room).sum())
-        if long:
-            warnings.warn(
-                f"{long} of {len(texts)} texts are longer than the {room} tokens the model reads at once; "
-                "each was read in overlapping windows, and its vector is their mean",
-                stacklevel=3,
-            )
-        return bodies, owners
-
-    @torch.inference_mode()
-    def _pooled(self, bodies: list[list[int]], pooling: Pooling) -> NDArray[np.float32]:
-        """Vectors of a batch, (B, D)."""
-        device = self.bert.encoder.embeddings.word.weight.device
-        longest = max(map(len, bodies))
-        input_ids = torch.tensor([body + [0] * (longest - len(body)) for body in bodies], device=device)
-        lengths = torch.tensor([[len(body)] for body in bodies], device=device)
-        position_ids = torch.arange(longest, device=device).expand_as(input_ids)  # (T,) -> (B, T)
-        real = position_ids < lengths  # (B, T) bool
-        hidden: Tensor = self.bert(
-            input_ids,
-            token_type_ids=torch.zeros_like(input_ids),
-            position_ids=position_ids,
-            sequence_ids=None if bool(real.all()) else real.long(),
-        )
-        mean = (hidden * real[..., None]).sum(dim=1) / lengths  # (B, T, D) -> (B, D)
-        vectors: NDArray[np.float32] = (hidden[:, 0] if pooling == "cls" else mean).float().cpu().numpy()
-        return vectors
 
 
 def _check_texts(texts: Sequence[str]) -> None:

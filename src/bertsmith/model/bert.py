@@ -75,11 +75,24 @@ class Bert(nn.Module):
             initialise(self, config, generator)
 
     def forward(
-        self, input_ids: Tensor, *, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None
+        self,
+        input_ids: Tensor,
+        *,
+        token_type_ids: Tensor,
+        position_ids: Tensor,
+        sequence_ids: Tensor | None,
+        places: Tensor | None = None,
     ) -> Tensor:
-        """Four (B, T) -> the last hidden states (B, T, D); `BertEncoder.forward` says what each one is."""
+        """Four (B, T) -> the last hidden states (B, T, D), or those of the places (P,) only, (P, D).
+
+        `BertEncoder.forward` says what each one is.
+        """
         hidden: Tensor = self.encoder(
-            input_ids, token_type_ids=token_type_ids, position_ids=position_ids, sequence_ids=sequence_ids
+            input_ids,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            sequence_ids=sequence_ids,
+            places=places,
         )
         return hidden
 
@@ -102,16 +115,23 @@ class Bert(nn.Module):
         return logits
 
     def head_input(
-        self, input_ids: Tensor, *, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None
+        self,
+        input_ids: Tensor,
+        *,
+        token_type_ids: Tensor,
+        position_ids: Tensor,
+        sequence_ids: Tensor | None,
+        places: Tensor | None = None,
     ) -> Tensor:
         """Four (B, T) -> what the fine-tuned head reads: the last hidden states (B, T, D), or in feature mode
-        the last F layers side by side (B, T, F * D)."""
+        the last F layers side by side (B, T, F * D). With places (P,) of those only, (P, D) or (P, F * D)."""
         rows = {"token_type_ids": token_type_ids, "position_ids": position_ids}
         layers = self.head.feature_layers if self.head else 0
         if not layers:
-            hidden: Tensor = self.encoder(input_ids, **rows, sequence_ids=sequence_ids)
+            hidden: Tensor = self(input_ids, **rows, sequence_ids=sequence_ids, places=places)
             return hidden
-        return torch.cat(self.encoder.hidden_states(input_ids, **rows, sequence_ids=sequence_ids)[-layers:], dim=-1)
+        states = torch.cat(self.encoder.hidden_states(input_ids, **rows, sequence_ids=sequence_ids)[-layers:], dim=-1)
+        return states if places is None else states.flatten(0, 1)[places]
 
     def task_logits(self, hidden: Tensor) -> Tensor:
         """What `head_input` has at the places that the task reads, (P, D) or (P, F * D) -> (P, O)."""

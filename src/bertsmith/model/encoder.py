@@ -35,7 +35,13 @@ class BertEncoder(nn.Module):
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
 
     def forward(
-        self, input_ids: Tensor, *, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None
+        self,
+        input_ids: Tensor,
+        *,
+        token_type_ids: Tensor,
+        position_ids: Tensor,
+        sequence_ids: Tensor | None,
+        places: Tensor | None = None,
     ) -> Tensor:
         """The last layer's hidden states.
 
@@ -45,9 +51,10 @@ class BertEncoder(nn.Module):
             position_ids: (B, T) int, the place of a token in its own sequence, from 0.
             sequence_ids: (B, T) int, k for the k-th sequence of a row, 0 for padding: a token sees only its
                 own sequence. None where each row is one sequence without padding.
+            places: (P,) int, the only tokens whose hidden states are wanted, as indices into B * T; None for all.
 
         Returns:
-            (B, T, D); what stands at padding means nothing.
+            (B, T, D); what stands at padding means nothing. Or (P, D).
 
         Raises:
             ShapeError: rows longer than `max_position_embeddings`.
@@ -56,7 +63,7 @@ class BertEncoder(nn.Module):
         bias = _bias(sequence_ids, hidden)
         for layer in self.layers:
             hidden = layer(hidden, bias)
-        return hidden
+        return hidden if places is None else hidden.flatten(0, 1)[places]
 
     def hidden_states(
         self, input_ids: Tensor, *, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None

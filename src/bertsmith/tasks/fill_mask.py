@@ -6,17 +6,24 @@ Letters: T tokens, M masked places, D hidden width, V vocabulary.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from bertsmith.data.windows import BATCH_TOKENS, Encoded, Window, batch_windows, token_budget_batches
 from bertsmith.errors import InputError
 from bertsmith.model.bert import Bert
+from bertsmith.tasks.places import read_places
 from bertsmith.text.wordpiece import WordPiece
 
 TOP_K = 5
+
+_Best: TypeAlias = list[tuple[int, float]]  # ids by falling probability
 
 
 @dataclass(frozen=True)
@@ -36,16 +43,6 @@ class Fill:
     text: str
 
 
-@dataclass(frozen=True)
-class _Window:
-    """What the model reads at once: `input_ids` and `token_type_ids`, and where the masks are in it."""
-
-    input_ids: list[int]
-    token_type_ids: list[int]
-    places: list[int]
-
-
-@torch.inference_mode()
 def fill_masks(
     bert: Bert,
     tokenizer: WordPiece,
@@ -75,37 +72,57 @@ def fill_masks(
         InputError: no [MASK]; a candidate of several WordPieces; `top_k` below 1.
         ConfigError: the model has no masked LM head.
     """
+    return fill_texts(bert, tokenizer, [text], pair=pair, top_k=top_k, candidates=candidates)[0]
+
+
+@torch.inference_mode()
+def fill_texts(
+    bert: Bert,
+    tokenizer: WordPiece,
+    texts: Sequence[str],
+    *,
+    pair: str | None = None,
+    top_k: int | None = None,
+    candidates: Sequence[str] | None = None,
+) -> list[list[list[Fill]]]:
+    """As `fill_masks` for each of several texts, with the same `pair`; texts of similar length are read together."""
     allowed = _candidate_ids(tokenizer, candidates)
     count = top_k if top_k is not None else (len(allowed) if allowed else TOP_K)
     if count < 1:
         raise InputError(f"top_k is {count}; at least 1 answer a mask is needed")
-    homes = _homes(tokenizer, text, pair)
-    windows = _windows(tokenizer, text, pair, bert.config.max_position_embeddings)
-    logits = torch.cat([_masked_logits(bert, window) for window in windows])  # (M, V)
-    return [_answers(tokenizer, row, home, count, allowed) for row, home in zip(logits, homes, strict=True)]
+    homes = [_homes(tokenizer, text, pair) for text in texts]
+    longest = bert.config.max_position_embeddings
+    windows = [window for text in texts for window in _windows(tokenizer, text, pair, longest)]
+    found: list[list[_Best]] = [[] for _ in windows]
+    for batch in token_budget_batches([len(window.input_ids) for window in windows], BATCH_TOKENS):
+        logits = _masked_logits(bert, [windows[index] for index in batch])  # (M, V)
+        best = _best(logits, count, tokenizer.vocab_size, allowed)
+        for index in batch:
+            found[index] = [next(best) for _ in windows[index].places]
+    coming = chain.from_iterable(found)
+    return [[_answers(tokenizer, next(coming), home) for home in each] for each in homes]
 
 
-def _masked_logits(bert: Bert, window: _Window) -> Tensor:
-    device = bert.encoder.embeddings.word.weight.device
-    input_ids = torch.tensor([window.input_ids], device=device)  # (1, T)
-    hidden = bert(
-        input_ids,
-        token_type_ids=torch.tensor([window.token_type_ids], device=device),
-        position_ids=torch.arange(input_ids.shape[1], device=device)[None],
-        sequence_ids=None,
-    )
-    return bert.masked_lm_logits(hidden[0, window.places])  # (1, T, D) -> (M, D) -> (M, V)
+def _masked_logits(bert: Bert, windows: Sequence[Window]) -> Tensor:
+    """(M, V), window after window."""
+    batch = batch_windows([Encoded((window,), np.empty(0)) for window in windows])
+    return bert.masked_lm_logits(read_places(bert, batch, slice(None), batch.places)())
 
 
-def _answers(
-    tokenizer: WordPiece, logits: Tensor, home: tuple[str, str], count: int, allowed: list[int] | None
-) -> list[Fill]:
-    probabilities = torch.softmax(logits.float(), dim=-1).cpu()  # (V,)
-    ids = torch.tensor(allowed) if allowed else torch.arange(tokenizer.vocab_size)
-    best = probabilities[ids].topk(min(count, len(ids)))
+def _best(logits: Tensor, count: int, vocab_size: int, allowed: list[int] | None) -> Iterator[_Best]:
+    """(M, V) -> for each mask the likeliest ids, of the allowed ones, with their probabilities."""
+    probabilities = torch.softmax(logits.float(), dim=-1).cpu()[:, :vocab_size]
+    among = probabilities[:, allowed] if allowed else probabilities
+    best = among.topk(min(count, among.shape[1]))
+    ids = torch.tensor(allowed)[best.indices] if allowed else best.indices
+    for indices, values in zip(ids.tolist(), best.values.tolist(), strict=True):
+        yield list(zip(indices, values, strict=True))
+
+
+def _answers(tokenizer: WordPiece, best: _Best, home: tuple[str, str]) -> list[Fill]:
     return [
         Fill(tokenizer.tokens[token_id], token_id, probability, _filled(home, tokenizer.tokens[token_id]))
-        for token_id, probability in zip(ids[best.indices].tolist(), best.values.tolist(), strict=True)
+        for token_id, probability in best
     ]
 
 
@@ -130,7 +147,7 @@ def _homes(tokenizer: WordPiece, text: str, pair: str | None) -> list[tuple[str,
     return homes
 
 
-def _windows(tokenizer: WordPiece, text: str, pair: str | None, longest: int) -> list[_Window]:
+def _windows(tokenizer: WordPiece, text: str, pair: str | None, longest: int) -> list[Window]:
     """The whole text as one window if the model is long enough, else a window around each mask."""
     first, second = _token_ids(tokenizer, text), _token_ids(tokenizer, pair or "")
     body, types = first, [0] * len(first)
@@ -142,7 +159,7 @@ def _windows(tokenizer: WordPiece, text: str, pair: str | None, longest: int) ->
         return [_window(tokenizer, body, types, places, closing_type=int(pair is not None))]
     warnings.warn(
         f"the text has {len(body)} tokens and the model reads {room}: around each mask, {room} were read",
-        stacklevel=4,
+        stacklevel=6,
     )
     windows = []
     for place in places:
@@ -152,13 +169,11 @@ def _windows(tokenizer: WordPiece, text: str, pair: str | None, longest: int) ->
     return windows
 
 
-def _window(
-    tokenizer: WordPiece, body: list[int], types: list[int], places: list[int], *, closing_type: int
-) -> _Window:
-    return _Window(
-        [tokenizer.cls_id, *body, tokenizer.sep_id],
-        [0, *types, closing_type],
-        [place + 1 for place in places],
+def _window(tokenizer: WordPiece, body: list[int], types: list[int], places: list[int], *, closing_type: int) -> Window:
+    return Window(
+        np.array([tokenizer.cls_id, *body, tokenizer.sep_id], np.int32),
+        np.array([0, *types, closing_type], np.uint8),
+        np.array([place + 1 for place in places], np.int32),
     )
 
 

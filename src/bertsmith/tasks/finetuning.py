@@ -22,9 +22,10 @@ from torch.utils.checkpoint import checkpoint
 from bertsmith.config import FinetuneConfig, HeadConfig, LabelledConfig, TaskName
 from bertsmith.data.feed import MICRO_BATCH_TOKENS
 from bertsmith.data.labelled.examples import BadExamples, Labelled
-from bertsmith.data.windows import Encoded, Window, WindowBatch, batch_windows, token_budget_batches
+from bertsmith.data.windows import BATCH_TOKENS, Encoded, Window, WindowBatch, batch_windows, token_budget_batches
 from bertsmith.model.bert import Bert
 from bertsmith.tasks.findings import Findings
+from bertsmith.tasks.places import read_places
 from bertsmith.text.streams import BadInput, BadInputs
 from bertsmith.text.wordpiece import WordPiece
 
@@ -32,7 +33,6 @@ Example = TypeVar("Example")
 Answer = TypeVar("Answer")
 Float32s = NDArray[np.float32]
 
-BATCH_TOKENS = 4096  # that go through the model at once in prediction
 BLOCK = 256  # examples that are held as windows at once
 
 
@@ -172,7 +172,7 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
         read = []
         for part in range(-(-rows // step)):
             places = batch.places[part_of_place == part] - part * width * step
-            compute = _part(model, batch, slice(part * step, (part + 1) * step), places)
+            compute = read_places(model, batch, slice(part * step, (part + 1) * step), places)
             read.append(checkpoint(compute, use_reentrant=False) if training and step < rows else compute())
         if step < rows:  # part after part -> in the order of the places
             back = np.argsort(np.argsort(part_of_place, kind="stable"), kind="stable")
@@ -268,23 +268,3 @@ def each_window(
         for index, part in zip(indices, np.split(values, np.cumsum(batch.places_of)[:-1]), strict=True):
             outputs[index][:] = part
     return outputs
-
-
-def _part(model: Bert, batch: WindowBatch, rows: slice, places: NDArray[np.int64]) -> Callable[[], Tensor]:
-    """Some rows of a batch as a function that computes what the head reads of them at their places, (p, D)."""
-    device = model.encoder.embeddings.word.weight.device
-    names = ("input_ids", "token_type_ids", "position_ids", "sequence_ids")
-    input_ids, *others = (torch.from_numpy(getattr(batch, name)[rows]).to(device) for name in names)
-    token_type_ids, position_ids, sequence_ids = others
-    alone = bool((sequence_ids == 1).all())  # each row one window without padding: nothing to be blind to
-
-    def compute() -> Tensor:
-        hidden = model.head_input(
-            input_ids,
-            token_type_ids=token_type_ids,
-            position_ids=position_ids,
-            sequence_ids=None if alone else sequence_ids,
-        )
-        return hidden.flatten(0, 1).index_select(0, torch.from_numpy(places).to(device))  # (r, T, D) -> (p, D)
-
-    return compute

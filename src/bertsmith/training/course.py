@@ -16,13 +16,13 @@ from bertsmith.data.windows import Encoded
 from bertsmith.errors import ConfigError, CorpusError
 from bertsmith.model.bert import Bert
 from bertsmith.model.folder import read_model_config
+from bertsmith.model.precision import choose_precision
 from bertsmith.progress import Reporter
 from bertsmith.tasks.features import feature_bytes, with_features
 from bertsmith.tasks.finetuning import BLOCK, FinetuneTask
 from bertsmith.tasks.registry import task_class
 from bertsmith.text.streams import BadInput
 from bertsmith.text.wordpiece import WordPiece
-from bertsmith.training.precision import choose_precision
 
 FEATURE_BYTES = 1 << 30  # of memory for what a frozen encoder makes of examples; beyond it they are read in each epoch
 

@@ -15,12 +15,12 @@ from torch import nn
 
 from bertsmith.data.random_bits import stream_key
 from bertsmith.errors import DivergedError, StoppedError
+from bertsmith.model.memory import keep_freed_memory
 from bertsmith.progress import Reporter, Track
 from bertsmith.tasks.base import FedStep, Feed, Task
 from bertsmith.training.budget import learning_rate
 from bertsmith.training.checkpoints import Checkpoint
 from bertsmith.training.journal import Journal
-from bertsmith.training.memory import keep_freed_memory
 from bertsmith.training.optimizer import (
     build_optimizer,
     clip_gradients,

@@ -19,6 +19,7 @@ from bertsmith.files import atomic_path, link_or_copy
 from bertsmith.model.bert import Bert
 from bertsmith.model.folder import write_model_folder
 from bertsmith.model.formats import load_hf_tensors, to_hf_tensors
+from bertsmith.model.precision import choose_precision
 from bertsmith.progress import Reporter
 from bertsmith.tasks.pretraining import Pretraining, frequency_loss
 from bertsmith.text.wordpiece import WordPiece
@@ -27,7 +28,6 @@ from bertsmith.training.card import write_card
 from bertsmith.training.checkpoints import Checkpoint, load_last_good, save_checkpoint
 from bertsmith.training.journal import Journal
 from bertsmith.training.loop import Loop
-from bertsmith.training.precision import choose_precision
 from bertsmith.training.recipe import Hooks, Progress, Recipe
 from bertsmith.training.report import write_report
 from bertsmith.training.run_folder import RunFolder

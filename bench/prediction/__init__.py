@@ -1,0 +1,1 @@
+"""Prediction side by side: the same weights and texts through bertsmith, transformers, sentence-transformers, ONNX."""

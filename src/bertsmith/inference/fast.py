@@ -1,0 +1,62 @@
+"""A model as it predicts fastest.
+
+Letters: M masked places, D hidden width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from bertsmith.model.bert import Bert
+from bertsmith.model.encoder import BertEncoder
+from bertsmith.model.flat_encoder import FlatEncoder
+from bertsmith.model.heads import MaskedLMHead
+from bertsmith.model.packed import PackedLinear
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def fast_copy(bert: Bert, dtype: torch.dtype) -> Bert:
+    """A model for prediction alone, with the numbers of this one: to 1e-5 in float32, to three digits in bfloat16.
+
+    BERT on a processor gets the encoder made for that, and shares embeddings and heads with the original; both stay in
+    float32. Another encoder goes its own way with packed products; on a GPU the whole model has the format asked for.
+    """
+    if bert.encoder.embeddings.word.weight.device.type != "cpu":
+        return bert if dtype == torch.float32 else deepcopy(bert).to(dtype)
+    if not isinstance(bert.encoder, BertEncoder):
+        return pack_linears(deepcopy(bert).to(dtype), dtype)
+    fast = Bert(bert.config, bert.parts, head=bert.head, generator=None)
+    for name, part in bert.named_children():
+        fast.add_module(name, part)
+    fast.add_module("encoder", FlatEncoder(bert.encoder, bert.config, dtype))
+    if bert.masked_lm is not None:
+        fast.add_module("masked_lm", PackedMaskedLMHead(bert.masked_lm, bert.encoder.embeddings.word.weight))
+    return fast.eval()
+
+
+class PackedMaskedLMHead(nn.Module):
+    """`MaskedLMHead` for prediction: for one mask the product with the vocabulary is half of a short text's work."""
+
+    def __init__(self, head: MaskedLMHead, word_embeddings: Tensor) -> None:
+        super().__init__()
+        self.head, self.decoder = head, PackedLinear(word_embeddings, head.bias, torch.float32)
+
+    def forward(self, hidden: Tensor, word_embeddings: Tensor) -> Tensor:
+        """(M, D) -> (M, V)."""
+        logits: Tensor = self.decoder(self.head.norm(self.head.activation(self.head.dense(hidden))))
+        return logits
+
+
+def pack_linears(module: Module, dtype: torch.dtype) -> Module:
+    """The same module with every linear layer packed, in place."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.Linear):
+            module.add_module(name, PackedLinear.of(child, dtype))
+        else:
+            pack_linears(child, dtype)
+    return module

@@ -1,0 +1,167 @@
+"""BERT's encoder for prediction on a processor: what `BertEncoder` computes, several times as fast.
+
+Padding is taken out before the first layer: tokens lie in one row, linear layers see nothing else, and attention is one
+product for each run of sequences of equal length. See `packed.py` for the products.
+
+Letters: B rows of the batch, T tokens of a row, N tokens of all sequences, P wanted places, D hidden width, A heads,
+H head width, S sequences of t tokens each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from itertools import groupby
+from typing import NamedTuple, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bertsmith.config import ModelConfig
+from bertsmith.model.encoder import BertEncoder, Layer
+from bertsmith.model.packed import PackedLinear
+
+RUN_TOKENS = 512  # of sequences that go through attention at once: their scores stay in the cache
+PLAIN_TOKENS = 32  # of a sequence, from which plain products are faster
+
+
+class Run(NamedTuple):
+    """Sequences of equal length, one after the other: S of t tokens each, from token `start` on."""
+
+    start: int
+    sequences: int
+    tokens: int
+
+
+class FlatEncoder(nn.Module):
+    """`BertEncoder` for prediction; the same words in and out.
+
+    Args:
+        encoder: whose weights are copied, but for embeddings and LayerNorms, which are shared.
+        config: its shape.
+        dtype: of weights and hidden states: float32, or bfloat16, which costs three digits.
+    """
+
+    def __init__(self, encoder: BertEncoder, config: ModelConfig, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.embeddings, self.dtype = encoder.embeddings, dtype
+        self.layers = [FlatLayer(cast(Layer, layer), config, dtype) for layer in encoder.layers]
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        *,
+        token_type_ids: Tensor,
+        position_ids: Tensor,
+        sequence_ids: Tensor | None,
+        places: Tensor | None = None,
+    ) -> Tensor:
+        """As `BertEncoder.forward`, in float32; each sequence's tokens lie side by side. At padding is zero."""
+        hidden, tokens, runs = self._flat(input_ids, token_type_ids, position_ids, sequence_ids)
+        last = len(self.layers) - 1
+        at = None if places is None else places if tokens is None else torch.searchsorted(tokens, places)
+        for index, layer in enumerate(self.layers):
+            hidden = layer(hidden, runs, at if index == last else None)
+        return hidden.float() if places is not None else _rows(hidden, tokens, input_ids)
+
+    def hidden_states(
+        self, input_ids: Tensor, *, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None
+    ) -> list[Tensor]:
+        """As `BertEncoder.hidden_states`, in float32."""
+        hidden, tokens, runs = self._flat(input_ids, token_type_ids, position_ids, sequence_ids)
+        states = [_rows(hidden, tokens, input_ids)]
+        for layer in self.layers:
+            hidden = layer(hidden, runs)
+            states.append(_rows(hidden, tokens, input_ids))
+        return states
+
+    def _flat(
+        self, input_ids: Tensor, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, list[Run]]:
+        """The embeddings of the tokens, (N, D); their places in B * T, (N,), None if that is all; the sequences."""
+        embedded = self.embeddings(input_ids, token_type_ids, position_ids)  # (B, T) -> (B, T, D)
+        hidden = embedded.flatten(0, 1).to(self.dtype)  # (B, T, D) -> (B * T, D)
+        if sequence_ids is None:
+            return hidden, None, _runs([input_ids.shape[1]] * len(input_ids))
+        tokens = sequence_ids.flatten().nonzero().flatten()  # (N,)
+        return hidden[tokens], tokens, _runs(_lengths(sequence_ids))
+
+
+class FlatLayer:
+    """`Layer` for prediction, over tokens without padding.
+
+    No `nn.Module`, and it calls none: for a short text their calls cost as much as the products.
+    """
+
+    def __init__(self, layer: Layer, config: ModelConfig, dtype: torch.dtype) -> None:
+        self.heads, self.activation = config.num_attention_heads, config.hidden_act
+        self.qkv, self.output = (PackedLinear.of(part, dtype) for part in (layer.attention.qkv, layer.attention.output))
+        self.widen, self.narrow = (PackedLinear.of(part, dtype) for part in (layer.widen, layer.narrow))
+        self.norms = [
+            partial(
+                F.layer_norm, normalized_shape=norm.normalized_shape, weight=norm.weight, bias=norm.bias, eps=norm.eps
+            )
+            for norm in (layer.attention_norm, layer.feed_forward_norm)
+        ]
+
+    def __call__(self, hidden: Tensor, runs: list[Run], at: Tensor | None = None) -> Tensor:
+        """(N, D) -> (N, D), or (P, D) of the tokens `at`, (P,): past attention the others matter no more."""
+        qkv = self.qkv.forward(hidden)
+        mixed = self._attend(qkv, runs[0]) if len(runs) == 1 else torch.cat([self._attend(qkv, run) for run in runs])
+        if at is not None:
+            mixed, hidden = mixed[at], hidden[at]
+        attended = self.norms[0](self.output.plus(mixed, hidden))
+        return self.norms[1](self.narrow.plus(self.widen.forward(attended, self.activation), attended))
+
+    def _attend(self, qkv: Tensor, run: Run) -> Tensor:
+        """(N, 3 D) -> (S * t, D), the heads' outputs side by side."""
+        total = run.sequences * run.tokens
+        split = qkv[run.start : run.start + total].view(run.sequences, run.tokens, 3, self.heads, -1)
+        heads = attention(*split.permute(2, 0, 3, 1, 4))  # (S, t, 3, A, H) -> 3 x (S, A, t, H) -> (S, A, t, H)
+        return heads.transpose(1, 2).reshape(total, -1)  # (S, A, t, H) -> (S * t, D)
+
+
+def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """softmax(Q Kᵀ / √H) V: three (S, A, t, H) -> (S, A, t, H).
+
+    In bfloat16 by plain products, which take half the time of the fused kernel but for very short sequences; the
+    softmax in float32, whose kernel is faster too where t is no multiple of 32.
+    """
+    if query.dtype == torch.float32 or query.shape[-2] < PLAIN_TOKENS:
+        return F.scaled_dot_product_attention(query, key, value)
+    query, keys, values = (each.flatten(0, 1) for each in (query, key, value))  # (S, A, t, H) -> (S * A, t, H)
+    scores = torch.baddbmm(query.new_empty(1), query, keys.mT, beta=0, alpha=query.shape[-1] ** -0.5)
+    weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype)  # (S * A, t, t)
+    return (weights @ values).view(value.shape)
+
+
+def _lengths(sequence_ids: Tensor) -> list[int]:
+    """(B, T) -> the tokens of each sequence, in order."""
+    ids = sequence_ids.numpy()
+    begins = np.ones(ids.shape, bool)
+    begins[:, 1:] = ids[:, 1:] != ids[:, :-1]
+    starts = np.flatnonzero(begins)
+    lengths: list[int] = np.diff(starts, append=ids.size)[ids.flat[starts] > 0].tolist()
+    return lengths
+
+
+def _runs(lengths: Iterable[int]) -> list[Run]:
+    """Neighbours of equal length together, as many as RUN_TOKENS allow."""
+    runs, start = [], 0
+    for length, alike in groupby(lengths):
+        left, several = len(list(alike)), max(1, RUN_TOKENS // length)
+        while left > 0:
+            runs.append(Run(start, min(left, several), length))
+            start += runs[-1].sequences * length
+            left -= several
+    return runs
+
+
+def _rows(hidden: Tensor, tokens: Tensor | None, input_ids: Tensor) -> Tensor:
+    """(N, D) -> (B, T, D) float32, zeros at padding."""
+    rows = hidden.float()
+    if tokens is not None:
+        rows = rows.new_zeros(input_ids.numel(), rows.shape[1]).index_copy_(0, tokens, rows)
+    return rows.view(*input_ids.shape, -1)

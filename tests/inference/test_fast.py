@@ -1,0 +1,115 @@
+"""Prediction's fast ways against the plain model."""
+
+import copy
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from bertsmith.errors import InputError
+from bertsmith.inference.fast import fast_copy, pack_linears
+from bertsmith.inference.predictor import load
+from bertsmith.model import precision
+from bertsmith.model.folder import read_model_folder
+
+TEXTS = ["the pain", "", "A nurse saw the doctor in the ward.", "pain", "strong medicine against pains!"] * 3
+MASKED = [
+    "The [MASK] was given [MASK].",
+    "[MASK]",
+    "A nurse saw the [MASK] in the ward, twice",
+    "the [MASK] saw [MASK]",
+]
+
+
+def cosines(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    return (ours * theirs).sum(1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
+
+
+def test_bfloat16_embeds_close_to_float32(tiny_bert):
+    exact, low = load(tiny_bert).embed(TEXTS), load(tiny_bert, precision="bfloat16").embed(TEXTS)
+    assert low.dtype == np.float32
+    assert cosines(low, exact).min() > 0.999
+    assert np.abs(low - exact).max() > 1e-4  # it is another format indeed
+
+
+def test_auto_is_what_a_measurement_says(tiny_bert, monkeypatch):
+    for bfloat16_s, expected in ((1.0, "float32"), (0.1, "bfloat16")):
+        seconds = {torch.float32: 1.0, torch.bfloat16: bfloat16_s}
+        monkeypatch.setattr(precision, "_product_seconds", lambda dtype, *, tries, seconds=seconds: seconds[dtype])
+        assert load(tiny_bert, precision="auto").precision == expected
+    assert load(tiny_bert).precision == "float32"
+
+
+def test_an_unknown_precision_is_refused(tiny_bert):
+    with pytest.raises(InputError, match='"bf16" is not known; there are auto, float32, bfloat16'):
+        load(tiny_bert, precision="bf16")
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_alone_and_among_others_a_text_has_the_same_vector(tiny_bert, pooling):
+    predictor = load(tiny_bert)
+    together = predictor.embed(TEXTS, pooling=pooling)
+    for text, vector in zip(TEXTS, together, strict=True):
+        np.testing.assert_allclose(predictor.embed([text], pooling=pooling)[0], vector, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"top_k": 2}, {"candidates": ["nurse", "pain", "ward"]}, {"pair": "a [MASK]"}])
+def test_texts_are_filled_together_as_one_by_one(tiny_bert, options):
+    predictor = load(tiny_bert)
+    together = predictor.fill_texts(MASKED, **options)
+    for text, masks in zip(MASKED, together, strict=True):
+        alone = predictor.fill_each(text, **options)
+        assert [[fill.text for fill in mask] for mask in masks] == [[fill.text for fill in mask] for mask in alone]
+        for ours, theirs in zip(masks, alone, strict=True):
+            assert [f.probability for f in ours] == pytest.approx([f.probability for f in theirs], abs=1e-6)
+    assert predictor.fill_texts([]) == []
+
+
+def test_a_text_without_a_mask_among_others_is_named(tiny_bert):
+    with pytest.raises(InputError, match=r'no \[MASK\] in "none here"'):
+        load(tiny_bert).fill_texts([MASKED[0], "none here"])
+
+
+def test_a_used_predictor_can_be_copied(tiny_bert):
+    predictor = load(tiny_bert, precision="bfloat16")
+    vectors = predictor.embed(TEXTS)
+    np.testing.assert_array_equal(copy.deepcopy(predictor).embed(TEXTS), vectors)
+
+
+def test_the_model_itself_stays_as_it_was(tiny_bert):
+    bert, _ = read_model_folder(tiny_bert)
+    before = {name: weight.clone() for name, weight in bert.state_dict().items()}
+    fast = fast_copy(bert, torch.bfloat16)
+    assert fast.encoder is not bert.encoder
+    assert bert.state_dict().keys() == before.keys()
+    assert all(torch.equal(weight, before[name]) for name, weight in bert.state_dict().items())
+
+
+@torch.inference_mode()
+def test_any_model_computes_the_same_with_packed_layers(tiny_bert):
+    bert, _ = read_model_folder(tiny_bert)
+    ids = torch.randint(5, 100, (3, 9), generator=torch.Generator().manual_seed(0))
+    rows = {"token_type_ids": torch.zeros_like(ids), "position_ids": torch.arange(9).expand(3, 9), "sequence_ids": None}
+    exact = bert.masked_lm_logits(bert(ids, **rows)[:, 0])
+    same = pack_linears(copy.deepcopy(bert), torch.float32)
+    torch.testing.assert_close(same.masked_lm_logits(same(ids, **rows)[:, 0]), exact, atol=1e-5, rtol=1e-5)
+    low = pack_linears(copy.deepcopy(bert).bfloat16(), torch.bfloat16)
+    assert torch.nn.functional.cosine_similarity(low(ids, **rows).float(), bert(ids, **rows), dim=-1).min() > 0.999
+
+
+def test_the_memory_that_is_kept_is_bounded(tiny_bert):
+    """In a process of its own, since it is the whole process that keeps memory."""
+    code = (
+        "import sys, torch, bertsmith\n"
+        "from pathlib import Path\n"
+        "held = lambda: int(next(l for l in open('/proc/self/status') if l.startswith('RssAnon')).split()[1])\n"
+        f"bertsmith.load({str(tiny_bert)!r}).embed(['pain'])\n"
+        "before = held(); large = torch.ones(300_000_000); most = held(); del large\n"
+        "sys.exit(0 if most - before > 1e6 and held() - before < 4e5 else f'{before} {most} {held()}')\n"
+    )
+    if not sys.platform.startswith("linux"):
+        pytest.skip("reads /proc")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
