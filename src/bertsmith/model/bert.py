@@ -101,6 +101,12 @@ class Bert(nn.Module):
         logits: Tensor = self._part(self.masked_lm, "masked_lm")(hidden, self.encoder.embeddings.word.weight)
         return logits
 
+    def masked_lm_product(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What `masked_lm_logits` is the product of: (M, D), its weight (V, D) and its bias (V,)."""
+        head = self._part(self.masked_lm, "masked_lm")
+        assert isinstance(head, MaskedLMHead)
+        return head.transform(hidden), self.encoder.embeddings.word.weight, head.bias
+
     def pooled(self, cls_hidden: Tensor) -> Tensor:
         """The hidden states of the sequences' [CLS], (S, D) -> the pooled sequences, (S, D).
 

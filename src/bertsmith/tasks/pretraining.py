@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from bertsmith.config import Objective
 from bertsmith.data.batch import PretrainingBatch
 from bertsmith.model.bert import Bert, Part
+from bertsmith.tasks.linear_cross_entropy import linear_cross_entropy
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class Pretraining:
 
     def guess(self, model: Bert, batch: PretrainingBatch) -> Guesses:
         """Run the model over a batch; logits are made where there is something to guess only."""
+        masked, cls = self._read(model, batch)
+        return Guesses(model.masked_lm_logits(masked), None if cls is None else model.next_sentence_logits(cls))
+
+    def _read(self, model: Bert, batch: PretrainingBatch) -> tuple[Tensor, Tensor | None]:
+        """The hidden states at the masked places, (M, D), and at the sequences' [CLS], (S, D), if they are asked for."""
         hidden = model(
             torch.from_numpy(batch.input_ids),
             token_type_ids=torch.from_numpy(batch.token_type_ids),
@@ -56,11 +62,9 @@ class Pretraining:
             sequence_ids=torch.from_numpy(batch.sequence_ids),
         ).flatten(0, 1)  # (B, T, D) -> (B * T, D)
         masked = hidden.index_select(0, torch.from_numpy(batch.masked_places))  # (B * T, D) -> (M, D)
-        next_sentence = None
-        if self.next_sentence:
-            cls = hidden.index_select(0, torch.from_numpy(batch.cls_places))  # (B * T, D) -> (S, D)
-            next_sentence = model.next_sentence_logits(cls)
-        return Guesses(model.masked_lm_logits(masked), next_sentence)
+        if not self.next_sentence:
+            return masked, None
+        return masked, hidden.index_select(0, torch.from_numpy(batch.cls_places))  # (B * T, D) -> (S, D)
 
     def loss_counts(self, batch: PretrainingBatch) -> dict[str, int]:
         """Masked places and sequences of a batch."""
@@ -69,10 +73,12 @@ class Pretraining:
 
     def loss_sums(self, model: Bert, batch: PretrainingBatch) -> dict[str, Tensor]:
         """Cross-entropy of the hidden tokens and of the sentence order, summed, in nats."""
-        return {
-            name: F.cross_entropy(logits.float(), labels, reduction="sum")
-            for name, (logits, labels) in self._guessed(model, batch).items()
-        }
+        masked, cls = self._read(model, batch)
+        sums = {"mlm": linear_cross_entropy(*model.masked_lm_product(masked), torch.from_numpy(batch.masked_labels))}
+        if cls is not None:
+            logits, labels = model.next_sentence_logits(cls), torch.from_numpy(batch.next_sentence_labels)
+            sums["nsp"] = F.cross_entropy(logits.float(), labels, reduction="sum")
+        return sums
 
     @torch.inference_mode()
     def evaluate(self, model: Bert, batches: Iterable[PretrainingBatch]) -> dict[str, float]:
