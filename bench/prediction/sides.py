@@ -64,7 +64,12 @@ def pipeline(job: Job, batch_size: int | None) -> Run:
             ]
         )
     if job.what == "fill":
-        return lambda texts: np.array([answers[0]["token"] for answers in pipe(texts)])
+
+        def fill(texts: list[str]) -> NDArray[Any]:
+            answers = pipe(texts) if len(texts) > 1 else [pipe(texts)]  # of one text it gives the bare answers
+            return np.array([each[0]["token"] for each in answers])
+
+        return fill
     lengths = dict(zip([*job.texts, job.short], [*job.tokens, None], strict=True))
     return lambda texts: np.stack(
         [

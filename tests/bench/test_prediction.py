@@ -43,7 +43,9 @@ def test_all_sides_give_the_same_numbers(tiny_bert, tmp_path, monkeypatch, what)
     exact = SIDES["pipeline"](job)(job.texts)
     assert len(exact) == len(TEXTS)
     for name in ("ours float32", "pipeline, batch 32"):
-        np.testing.assert_allclose(SIDES[name](job)(job.texts), exact, atol=1e-5)
+        run = SIDES[name](job)
+        np.testing.assert_allclose(run(job.texts), exact, atol=1e-5)
+        assert run([job.short]).shape == (1, *exact.shape[1:])
     for name in ("ours bfloat16", "transformers bfloat16, sorted"):
         assert SIDES[name](job)(job.texts).shape == exact.shape
 
