@@ -104,9 +104,13 @@ def test_a_feed_goes_on_from_any_state():
     assert labels(other.step(other.start(), lambda epochs: 0.0)) != labels(taken[0])
 
 
-def test_long_examples_are_computed_in_parts_that_are_never_cut():
-    feed = ExampleFeed(encoded(8, tokens=3000), batch_size=8, seed=0)
+@pytest.mark.parametrize(
+    ("tokens", "parts"),
+    [(3000, [3000] * 8), (700, [2100, 2100, 1400]), (257, [1028, 1028]), (256, [2048])],
+)
+def test_many_tokens_are_computed_in_even_parts_that_cut_no_example(tokens, parts):
+    feed = ExampleFeed(encoded(8, tokens=tokens), batch_size=8, seed=0)
     step = feed.step(feed.start(), lambda epochs: 0.0)
-    assert [batch.tokens for batch in step.batches] == [6000] * 4
+    assert [batch.tokens for batch in step.batches] == parts
     assert sorted(labels(step)) == list(range(8))
-    assert step.tokens == 24_000
+    assert step.tokens == 8 * tokens

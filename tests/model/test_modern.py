@@ -300,3 +300,9 @@ def test_feature_mode_reads_the_last_layers_side_by_side(tmp_path):
     torch.testing.assert_close(bert.head_input(**batch), torch.cat(states[-2:], dim=-1))
     write_model_folder(bert, tmp_path)
     torch.testing.assert_close(logits_of(read_model_folder(tmp_path)[0], batch), logits_of(bert, batch), atol=0, rtol=0)
+
+
+def test_the_hidden_states_of_some_places_are_those_of_all():
+    bert, batch = tiny_modern(), packed_rows()
+    places = torch.tensor([0, 5, 17, 40])
+    torch.testing.assert_close(bert(**batch, places=places), bert(**batch).flatten(0, 1)[places], atol=0, rtol=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertsmith.data.feed import MICRO_BATCH_TOKENS, Step
+from bertsmith.data.feed import Step
 from bertsmith.data.random_bits import generator
 from bertsmith.data.windows import Encoded, WindowBatch, batch_windows
+
+PART_TOKENS = 2048  # computed at once: with more, the attention scores of long windows leave the cache
 
 
 class ExampleFeed:
@@ -49,14 +52,15 @@ class ExampleFeed:
 
 
 def _parts(encoded: Sequence[Encoded]) -> Iterator[list[Encoded]]:
-    """Parts that are computed one after the other, of MICRO_BATCH_TOKENS (no padding counted) or of one example; long
-    ones first, so that those of a part are of like length."""
+    """Parts that are computed one after the other, as even as can be, of about PART_TOKENS or of one example; long ones
+    first, so that those of a part are of like length."""
+    total = sum(each.tokens for each in encoded)
+    enough = total / math.ceil(total / PART_TOKENS)
     part: list[Encoded] = []
-    tokens = 0
     for each in sorted(encoded, key=lambda each: -each.tokens):
-        if part and tokens + each.tokens > MICRO_BATCH_TOKENS:
-            yield part
-            part, tokens = [], 0
         part.append(each)
-        tokens += each.tokens
-    yield part
+        if sum(one.tokens for one in part) >= enough:
+            yield part
+            part = []
+    if part:
+        yield part

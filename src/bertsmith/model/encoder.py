@@ -63,7 +63,7 @@ class BertEncoder(nn.Module):
         bias = _bias(sequence_ids, hidden)
         for layer in self.layers:
             hidden = layer(hidden, bias)
-        return hidden if places is None else hidden.flatten(0, 1)[places]
+        return hidden if places is None else hidden.flatten(0, 1).index_select(0, places)
 
     def hidden_states(
         self, input_ids: Tensor, *, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None

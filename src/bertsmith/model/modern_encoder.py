@@ -45,13 +45,22 @@ class ModernEncoder(nn.Module):
         self.final_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps, bias=False)
 
     def forward(
-        self, input_ids: Tensor, *, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None
+        self,
+        input_ids: Tensor,
+        *,
+        token_type_ids: Tensor,
+        position_ids: Tensor,
+        sequence_ids: Tensor | None,
+        places: Tensor | None = None,
     ) -> Tensor:
-        """The hidden states after the last layer and the final norm, (B, T, D); `BertEncoder.forward` says the rest."""
+        """The hidden states after the last layer and the final norm, (B, T, D), or those of the places only, (P, D).
+
+        `BertEncoder.forward` says what the arguments are.
+        """
         hidden: Tensor = self.embeddings(input_ids)  # (B, T) -> (B, T, D)
         for layer, sight in zip(self.layers, self.sights(hidden, position_ids, sequence_ids), strict=True):
             hidden = layer(hidden, *sight)
-        normed: Tensor = self.final_norm(hidden)
+        normed: Tensor = self.final_norm(hidden if places is None else hidden.flatten(0, 1).index_select(0, places))
         return normed
 
     def hidden_states(

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 
 def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> Tensor:
-    """`F.cross_entropy(F.linear(hidden, weight, bias).float(), labels, reduction="sum")`, with fewer passes over (M, V).
+    """The sum of `F.cross_entropy(F.linear(hidden, weight, bias).float(), labels)`, with fewer passes over (M, V).
 
     Of the logits nothing is kept but the probabilities, in the type of the product, and they become the gradient in
     place. Under autocast the products are in its type, elsewhere in that of `hidden`.
@@ -58,5 +58,6 @@ class _LinearCrossEntropy(torch.autograd.Function):
         with torch.autocast(hidden.device.type, enabled=False):
             of_hidden = (excess @ weight) * gradient  # (M, V) -> (M, D)
             of_weight = excess.t() @ (hidden * gradient)  # (V, M) x (M, D) -> (V, D)
-            of_bias = gradient.to(excess.dtype).expand(1, len(excess)) @ excess  # as a product, since sums of columns are slow
+            # As a product, since sums of columns are slow.
+            of_bias = gradient.to(excess.dtype).expand(1, len(excess)) @ excess  # (1, M) x (M, V) -> (1, V)
         return of_hidden.to(hidden.dtype), of_weight.to(ctx.weight_dtype), of_bias[0].to(ctx.weight_dtype), None

@@ -54,7 +54,7 @@ class Pretraining:
         return Guesses(model.masked_lm_logits(masked), None if cls is None else model.next_sentence_logits(cls))
 
     def _read(self, model: Bert, batch: PretrainingBatch) -> tuple[Tensor, Tensor | None]:
-        """The hidden states at the masked places, (M, D), and at the sequences' [CLS], (S, D), if they are asked for."""
+        """The hidden states at the masked places, (M, D), and at the sequences' [CLS], (S, D), or None for these."""
         hidden = model(
             torch.from_numpy(batch.input_ids),
             token_type_ids=torch.from_numpy(batch.token_type_ids),

@@ -15,7 +15,7 @@ from torch import nn
 
 from bertsmith.data.random_bits import stream_key
 from bertsmith.errors import DivergedError, StoppedError
-from bertsmith.model.memory import keep_freed_memory
+from bertsmith.model.memory import Gaps, keep_freed_memory
 from bertsmith.progress import Reporter, Track
 from bertsmith.tasks.base import FedStep, Feed, Task
 from bertsmith.training.budget import learning_rate
@@ -90,6 +90,7 @@ class Loop(Generic[Model, Batch]):
             DivergedError: the loss became infinite or no number.
         """
         keep_freed_memory()
+        gaps = Gaps()
         with self._stopping() as stop, Ahead[FedStep[Batch]]() as ahead, self._track() as track:
             started = time.monotonic() - self.progress.seconds
             if self.progress.evaluation_due:
@@ -99,6 +100,7 @@ class Loop(Generic[Model, Batch]):
                 fed, before = ahead.take(), self._share()
                 ahead.ask(self._step_from(fed.state, self.progress.step + 1))
                 self._train(fed, before)
+                gaps.after_step()
                 self.progress.seconds = time.monotonic() - started
                 self.progress.evaluation_due = self._evaluation_due(before)
                 # A stop saves first; the run measures when it goes on.
