@@ -49,8 +49,10 @@ class _BitDropout(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, level: int) -> Tensor:
-        kept = (_random_bits(values.numel()) >= level - LEVELS // 2).view(values.shape)
-        scale = kept.to(values.dtype).mul_(LEVELS / (LEVELS - level))
+        bits = _random_bits(values.numel()).view(values.shape)
+        # Compared straight into the type of the values: by way of bool it takes six times as long.
+        kept = torch.ge(bits, level - LEVELS // 2, out=torch.empty(values.shape, dtype=values.dtype))
+        scale = kept.mul_(LEVELS / (LEVELS - level))
         ctx.save_for_backward(scale)
         return values * scale
 
