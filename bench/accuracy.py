@@ -1,7 +1,8 @@
 """Fine-tuning by bertsmith and by the `Trainer` of transformers: the same weights, examples, recipe and seeds.
 
     python bench/accuracy.py DATA [--model FOLDER] [--tasks sst2,cola] [--seeds 3] [--train-examples 2000]
-        [--dev-examples N] [--epochs 3] [--precision both] [--also grouped,eager,compile] [--json out.json]
+        [--dev-examples N] [--epochs 3] [--max-length-tokens 512] [--precision both] [--also grouped,eager,compile]
+        [--json out.json]
 
 DATA holds a folder a task, in the layouts that the sets are published in (`--layouts` lists them). Every run is a
 process of its own; the sides take turns, seed by seed. "train" is the time from tokens to a trained model, "whole" that
@@ -36,7 +37,8 @@ PRECISIONS = {"both": ["float32", "bfloat16"], "float32": ["float32"], "bfloat16
 def main() -> int:
     """Measure what is asked for; 1 if a run failed."""
     arguments = parse()
-    names = ("model", "train_examples", "dev_examples", "epochs", "batch_size", "learning_rate", "threads")
+    names = ("model", "train_examples", "dev_examples", "epochs", "batch_size", "learning_rate")
+    names += ("max_length_tokens", "threads")
     settings = {name: getattr(arguments, name) for name in names}
     records = Records(arguments.json, settings, ("task", "variant", "seed"))
     records.introduce()
@@ -66,6 +68,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--learning-rate", type=float, default=5e-5)
+    parser.add_argument("--max-length-tokens", type=int, help="of our windows, and where the peer truncates")
     parser.add_argument("--precision", choices=PRECISIONS, default="both", help="of the peer")
     parser.add_argument("--also", default="", help="of grouped, eager, compile; grouped+eager is both at once")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -122,6 +125,7 @@ class Runs:
             batch_size=self.arguments.batch_size,
             learning_rate=self.arguments.learning_rate,
             outcome=str(outcome),
+            max_length_tokens=self.arguments.max_length_tokens,
         )
         told.write_text(json.dumps(asdict(job)), encoding="utf-8")
         load = os.getloadavg()[0]

@@ -23,6 +23,7 @@ class Job:
         variant: the precision: "auto" of ours; "float32" or "bfloat16" of the peer, with options after a plus, such as
             "bfloat16+grouped".
         outcome: the file to write.
+        max_length_tokens: of a window of ours, and where the peer truncates; the model's own length if None.
     """
 
     kind: str
@@ -38,6 +39,7 @@ class Job:
     warmup_share: float = 0.1
     weight_decay: float = 0.01
     clip_norm: float = 1.0
+    max_length_tokens: int | None = None
 
 
 @dataclass

@@ -34,6 +34,7 @@ def run(job: Job) -> Outcome:
         clip_norm=job.clip_norm,
         seed=job.seed,
         precision=job.variant,
+        max_length_tokens=job.max_length_tokens,
         keep="last",
     )
     outcome = Outcome()

@@ -228,7 +228,7 @@ def run(job: Job) -> Outcome:
     """Read, train, predict."""
     transformers.logging.set_verbosity_error()
     outcome = Outcome(precision=job.variant.split("+")[0])
-    longest = AutoConfig.from_pretrained(job.model).max_position_embeddings
+    longest = job.max_length_tokens or AutoConfig.from_pretrained(job.model).max_position_embeddings
 
     def prepare() -> tuple[Kind, list[Feature], list[Example], list[Feature]]:
         tokenizer = AutoTokenizer.from_pretrained(job.model)
