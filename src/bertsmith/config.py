@@ -16,6 +16,9 @@ Size = Literal["tiny", "mini", "small", "medium", "base", "large"]
 Architecture = Literal["bert", "modernbert"]
 Objective = Literal["mlm+nsp", "mlm"]
 Precision = Literal["auto", "float32", "bfloat16"]
+RecipeName = Literal["fast", "classic"]
+Optimizer = Literal["muon", "adamw"]
+InitialWeights = Literal["neighbours", "random"]
 TaskName = Literal["classify", "regress", "tag", "answer", "choose"]
 FinetuneName = Literal["classify", "sentiment", "regress", "tag", "answer", "choose"]  # with the presets
 OnBadInput = Literal["stop", "skip"]
@@ -31,6 +34,21 @@ PRESETS: Mapping[Size, tuple[int, int]] = {
     "base": (12, 768),
     "large": (24, 1024),
 }
+# What the recipes of pretraining decide where nothing else is said; "fast" is the defaults of `PretrainConfig`.
+# "classic" is Devlin et al. 2019, appendix A.2: 256 rows, 10,000 of a million steps of warm-up.
+RECIPES: Mapping[RecipeName, Mapping[str, Any]] = {
+    "fast": {},
+    "classic": {
+        "optimizer": "adamw",
+        "initial_weights": "random",
+        "learning_rate": 1e-4,
+        "warmup_share": 0.01,
+        "batch_size": 256,
+        "dropout": 0.1,
+    },
+}
+# ModernBERT has masked LM alone; its rotary positions need no start, and leave the plateau sooner by AdamW.
+MODERN_DEFAULTS: Mapping[str, Any] = {"objective": "mlm", "initial_weights": "random", "optimizer": "adamw"}
 
 
 class Config(BaseModel):
@@ -226,6 +244,14 @@ class PretrainConfig(TrainingConfig):
     architecture: Architecture = Field(
         "bert", description="bert, or modernbert: learns sooner on a small budget; no next-sentence prediction."
     )
+    recipe: RecipeName = Field(
+        "fast",
+        description="fast: what learned most in a given time here; classic: as BERT was trained. Other options win.",
+    )
+    optimizer: Optimizer = Field("muon", description="Of the layers' matrices; the rest has AdamW.")
+    initial_weights: InitialWeights = Field(
+        "neighbours", description="neighbours: BERT's first heads begin by looking at the words beside; or random."
+    )
     objective: Objective = Field(
         "mlm+nsp",
         description="Masked LM with or without next-sentence prediction. With --architecture modernbert mlm.",
@@ -249,10 +275,11 @@ class PretrainConfig(TrainingConfig):
 
     @model_validator(mode="before")
     @classmethod
-    def _modernbert_learns_masked_lm_alone(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("architecture") == "modernbert":
-            return {"objective": "mlm", **values}
-        return values
+    def _defaults_of_recipe_and_architecture(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        modern = MODERN_DEFAULTS if values.get("architecture") == "modernbert" else {}
+        return {**RECIPES.get(values.get("recipe", "fast"), {}), **modern, **values}
 
     @model_validator(mode="after")
     def _modernbert_has_no_sentence_order(self) -> Self:
@@ -260,6 +287,15 @@ class PretrainConfig(TrainingConfig):
             raise ValueError(
                 f"objective {self.objective}: ModernBERT has no next-sentence prediction. Say --objective mlm (what it "
                 "is if left out), or --architecture bert."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _neighbours_are_found_by_a_table(self) -> Self:
+        if self.architecture == "modernbert" and self.initial_weights == "neighbours":
+            raise ValueError(
+                "initial_weights neighbours: ModernBERT has rotary positions and no table of them. Say "
+                "--initial-weights random (what it is if left out), or --architecture bert."
             )
         return self
 

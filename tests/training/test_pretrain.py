@@ -71,11 +71,18 @@ def test_the_card_and_the_report_have_the_figures(finished: Path) -> None:
     assert "http" not in report.replace("http://www.w3.org", "").replace("https://www.w3.org", "")
 
 
-def test_the_loss_curve_is_the_one_it_always_was(tmp_path: Path) -> None:
-    """Golden: change this curve only with a change that is meant to change it."""
-    result = run(write_corpus(tmp_path), tmp_path / "run", steps=20, checkpoint_every_steps=50)
+@pytest.mark.parametrize(
+    ("golden_file", "options"),
+    [
+        ("golden_curve.json", {"optimizer": "adamw", "initial_weights": "random"}),
+        ("golden_fast_curve.json", {}),
+    ],
+)
+def test_the_loss_curve_is_the_one_it_always_was(tmp_path: Path, golden_file: str, options: dict[str, str]) -> None:
+    """Golden: change these curves only with a change that is meant to change them."""
+    result = run(write_corpus(tmp_path), tmp_path / "run", steps=20, checkpoint_every_steps=50, **options)
     curve = [r["loss"] for r in Journal(tmp_path / "run/training/metrics.jsonl").read() if r["kind"] == "train"]
-    golden = json.loads((Path(__file__).parent / "golden_curve.json").read_text())
+    golden = json.loads((Path(__file__).parent / golden_file).read_text())
     assert curve == pytest.approx(golden, rel=2e-4)
     assert result.steps == 20
 

@@ -35,8 +35,8 @@ from bertsmith.tasks.pretraining import Pretraining
 from bertsmith.training.budget import Budget
 from bertsmith.training.journal import Journal
 from bertsmith.training.loop import Loop
-from bertsmith.training.pretraining_run import new_model
-from bertsmith.training.recipe import Hooks, Recipe
+from bertsmith.training.pretraining_run import new_model, recipe_of
+from bertsmith.training.recipe import Hooks
 
 OURS, AS_IT_COMES, AT_ITS_BEST = "ours", "as it comes", "at its best"
 # Random text teaches nothing, and a large model that is pushed hard over it may diverge.
@@ -103,7 +103,7 @@ class Ours(Side):
     def __init__(self, settings: Settings) -> None:
         config, task = settings.config, Pretraining(settings.config.objective)
         self.precision = choose_precision(config.precision)
-        recipe = Recipe.of(config.but(learning_rate=LEARNING_RATE), Budget(1, "steps"), self.precision, evaluations=1)
+        recipe = recipe_of(config.but(learning_rate=LEARNING_RATE), Budget(1, "steps"), self.precision, evaluations=1)
         model = new_model(
             config,
             task,

@@ -68,7 +68,11 @@ class Loop(Generic[Model, Batch]):
         self.task, self.model, self.feed, self.recipe, self.hooks = task, model, feed, recipe, hooks
         self.journal, self.reporter = journal, reporter
         self.optimizer = build_optimizer(
-            model, weight_decay=recipe.weight_decay, layer_decay=recipe.layer_decay, epsilon=recipe.epsilon
+            model,
+            weight_decay=recipe.weight_decay,
+            layer_decay=recipe.layer_decay,
+            epsilon=recipe.epsilon,
+            muon=recipe.muon,
         )
         self.progress = Progress(feed.start())
         self._saved_step, self._saved_at = 0, time.monotonic()

@@ -1,10 +1,12 @@
-"""AdamW as BERT uses it: no decay on biases and LayerNorm; its state as named tensors, without a pickle."""
+"""AdamW as BERT uses it, no decay on biases and LayerNorm, with Muon for the layers' matrices where a recipe wants it;
+its state as named tensors, without a pickle."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,14 +14,34 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
 from bertsmith.errors import CheckpointError
+from bertsmith.training.muon import MOMENTUM, step_matrices
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 _TOUCHED = "touched"  # (V,) bool, the rows of a table that ever had a sparse gradient
 _ABOVE = -1  # the depth of what stands above all layers
 
 
+# The matrices of a layer that Muon steps: those that others lie under one another in, and what reads one of these.
+_MATRIX = re.compile(r"(encoder\.layers\.\d+\.)(attention\.qkv|attention\.output|widen|narrow)\.weight")
+_READ_BY = {"attention.qkv": "attention.output", "widen": "narrow"}
+
+
+@dataclass(frozen=True)
+class MuonOptions:
+    """Muon instead of AdamW for the matrices of the layers.
+
+    Attributes:
+        rate_share: its learning rate as a multiple of AdamW's.
+        product_dtype: of its own matrix products; bfloat16 where the machine is fast in it.
+    """
+
+    rate_share: float
+    product_dtype: torch.dtype
+
+
 class AdamW(torch.optim.AdamW):
-    """torch's fused AdamW, which for a table with a sparse gradient steps the rows that ever had one, and no others.
+    """torch's fused AdamW, which for a table with a sparse gradient steps the rows that ever had one, and no others,
+    and leaves groups with "stacked" to Muon.
 
     Those rows move as under the dense gradient; the others keep their values, where a dense step would only let them
     decay. A batch of short texts has some hundred words of a vocabulary of thirty thousand.
@@ -29,6 +51,11 @@ class AdamW(torch.optim.AdamW):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One step; the sparse gradients are coalesced, as `clip_gradients` leaves them."""
         for group in self.param_groups:
+            if "stacked" in group:
+                step_matrices(group, self.state)
+                for matrix in group["params"]:
+                    matrix.grad = None
+                continue
             for table in group["params"]:
                 if table.grad is not None and table.grad.is_sparse:
                     _step_rows(table, self.state[table], group)
@@ -68,7 +95,14 @@ def _step_rows(table: Tensor, state: dict[str, Any], group: Mapping[str, Any]) -
         whole.index_copy_(0, rows, part)
 
 
-def build_optimizer(model: nn.Module, *, weight_decay: float, layer_decay: float = 1.0, epsilon: float = 1e-6) -> AdamW:
+def build_optimizer(
+    model: nn.Module,
+    *,
+    weight_decay: float,
+    layer_decay: float = 1.0,
+    epsilon: float = 1e-6,
+    muon: MuonOptions | None = None,
+) -> AdamW:
     """AdamW over all parameters that are trained; matrices and embeddings decay, vectors do not.
 
     Args:
@@ -76,23 +110,40 @@ def build_optimizer(model: nn.Module, *, weight_decay: float, layer_decay: float
         weight_decay: share of a weight that is taken off, times the learning rate.
         layer_decay: what a layer's learning rate is to that of the layer above it.
         epsilon: added to the root of the second moment; a large one slows what has small gradients.
+        muon: for the matrices of the layers; AdamW for these too if None.
 
     Reference:
         Loshchilov and Hutter 2019; betas and epsilon of Devlin et al. 2019 (0.9, 0.999, 1e-6); layer-wise decay of
         Howard and Ruder 2018.
     """
-    groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
+    groups: dict[tuple[float, float, bool], list[tuple[str, nn.Parameter]]] = defaultdict(list)
     depths = {name: _depth(name) for name, _ in model.named_parameters()}
     top = max(depths.values()) + 1
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             depth = top if depths[name] == _ABOVE else depths[name]
-            groups[weight_decay if parameter.ndim > 1 else 0.0, layer_decay ** (top - depth)].append(parameter)
-    options = [
-        {"params": parameters, "weight_decay": decay, "rate_share": share}
-        for (decay, share), parameters in groups.items()
-    ]
+            decay = weight_decay if parameter.ndim > 1 else 0.0
+            matrix = muon is not None and _MATRIX.fullmatch(name) is not None
+            groups[decay, layer_decay ** (top - depth), matrix].append((name, parameter))
+    options: list[dict[str, Any]] = []
+    for (decay, share, matrix), named in groups.items():
+        group = {"params": [parameter for _, parameter in named], "weight_decay": decay, "rate_share": share}
+        if muon and matrix:
+            group["rate_share"] = share * muon.rate_share
+            group["stacked"] = [_stacked(model, name) for name, _ in named]
+            group["product_dtype"] = muon.product_dtype
+        options.append(group)
     return AdamW(options, lr=0.0, betas=(0.9, 0.999), eps=epsilon, fused=True)
+
+
+def _stacked(model: nn.Module, name: str) -> int:
+    """How many matrices lie under one another in a layer's parameter: query, key, value; what is gated and its gate."""
+    found = _MATRIX.fullmatch(name)
+    assert found
+    layer, part = found.groups()
+    if part not in _READ_BY:
+        return 1
+    return len(model.get_parameter(name)) // model.get_parameter(f"{layer}{_READ_BY[part]}.weight").shape[1]
 
 
 def _depth(name: str) -> int:
@@ -125,7 +176,7 @@ def clip_gradients(model: nn.Module, clip_norm: float) -> float:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
-    """What AdamW keeps of each parameter, as `moment.parameter`; empty before the first step."""
+    """What the optimizer keeps of each parameter, as `moment.parameter`; empty before the first step."""
     tensors = {}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
@@ -143,10 +194,17 @@ def load_optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module, t
     try:
         trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
         for name, parameter in trained:
-            keys = ("step", *_MOMENTS, *([_TOUCHED] if f"{_TOUCHED}.{name}" in left else []))
+            keys = _kept_of(name, left)
             state = {key: left.pop(f"{key}.{name}") for key in keys}
             optimizer.state[parameter] = state
     except KeyError as missing:
         raise CheckpointError(f"the optimizer's state has no tensor {missing}") from None
     if left:
         raise CheckpointError(f"the optimizer's state has tensors of another model: {', '.join(left)}")
+
+
+def _kept_of(parameter: str, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """What is kept of a parameter: by Muon its momentum, by AdamW the step and two moments."""
+    if f"{MOMENTUM}.{parameter}" in tensors:
+        return (MOMENTUM,)
+    return ("step", *_MOMENTS, *([_TOUCHED] if f"{_TOUCHED}.{parameter}" in tensors else []))

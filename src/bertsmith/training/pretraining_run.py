@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from bertsmith.config import ARCHITECTURES, ModelConfig, PretrainConfig
+from bertsmith.config import ARCHITECTURES, ModelConfig, Precision, PretrainConfig
 from bertsmith.data.batch import Masking, PretrainingBatch
 from bertsmith.data.feed import MICRO_BATCH_TOKENS, PretrainingFeed
 from bertsmith.data.masking import Vocabulary
@@ -19,6 +20,7 @@ from bertsmith.files import atomic_path, link_or_copy
 from bertsmith.model.bert import Bert
 from bertsmith.model.folder import write_model_folder
 from bertsmith.model.formats import load_hf_tensors, to_hf_tensors
+from bertsmith.model.neighbour_heads import look_at_neighbours
 from bertsmith.model.precision import choose_precision
 from bertsmith.progress import Reporter
 from bertsmith.tasks.pretraining import Pretraining, frequency_loss
@@ -28,6 +30,7 @@ from bertsmith.training.card import write_card
 from bertsmith.training.checkpoints import Checkpoint, load_last_good, save_checkpoint
 from bertsmith.training.journal import Journal
 from bertsmith.training.loop import Loop
+from bertsmith.training.optimizer import MuonOptions
 from bertsmith.training.recipe import Hooks, Progress, Recipe
 from bertsmith.training.report import write_report
 from bertsmith.training.run_folder import RunFolder
@@ -39,6 +42,7 @@ PLATEAU_SHARES = (0.5, 1.0)
 # A finished BERT that is not this far below it would have been better off with rotary positions.
 SLOW_NATS = 1.0
 EVALUATION_SEED = 0
+MUON_RATE_SHARE = 3.0  # Muon's learning rate to AdamW's, which the embeddings have
 # Fewer than these, and the reader is told that the figures are rough.
 FEW_DOCUMENTS, FEW_MASKED = 10, 300
 
@@ -94,7 +98,7 @@ class PretrainingRun:
         checkpoint = load_last_good(self.folder.checkpoints, warn=self.reporter.warn)
         # Measured once a run: going on in another format would not be the same run.
         precision = checkpoint.state["run"]["precision"] if checkpoint else choose_precision(self.config.precision)
-        loop = self._loop(Recipe.of(self.config, self._budget(), precision))
+        loop = self._loop(recipe_of(self.config, self._budget(), precision))
         if checkpoint:
             self._restore(loop, checkpoint)
         else:
@@ -271,6 +275,13 @@ class PretrainingRun:
         )
 
 
+def recipe_of(config: PretrainConfig, budget: Budget, precision: Precision, **more: Any) -> Recipe:
+    """What the loop is told of a pretraining run; `more` are other fields of `Recipe`."""
+    fast = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    muon = MuonOptions(MUON_RATE_SHARE, fast) if config.optimizer == "muon" else None
+    return Recipe.of(config, budget, precision, muon=muon, **more)
+
+
 def new_model(
     config: PretrainConfig, task: Pretraining, *, vocab_size: int, pad_token_id: int, values: bool = True
 ) -> Bert:
@@ -290,7 +301,10 @@ def new_model(
         max_position_embeddings=longest,
         pad_token_id=pad_token_id,
     )
-    bert = Bert(shape, task.parts, generator=torch.Generator().manual_seed(config.seed) if values else None)
+    generator = torch.Generator().manual_seed(config.seed) if values else None
+    bert = Bert(shape, task.parts, generator=generator)
+    if generator and config.initial_weights == "neighbours":
+        look_at_neighbours(bert, generator)
     bert.set_dropout(config.dropout)  # of this run; config.json keeps the architecture's own, for fine-tuning
     return bert
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from bertsmith.config import Precision, TrainingConfig
 from bertsmith.training.budget import Budget
 from bertsmith.training.checkpoints import Checkpoint
+from bertsmith.training.optimizer import MuonOptions
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Recipe:
         evaluations: how many a run, the last at its end.
         layer_decay: what a layer's rate is to that of the layer above it.
         epsilon: of AdamW.
+        muon: for the matrices of the layers; None for AdamW there too.
         patience: evaluations without a better figure after which a run ends; None to go to its end.
     """
 
@@ -43,6 +45,7 @@ class Recipe:
     evaluations: int = 20
     layer_decay: float = 1.0
     epsilon: float = 1e-6
+    muon: MuonOptions | None = None
     patience: int | None = None
 
     @classmethod

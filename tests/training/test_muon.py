@@ -1,0 +1,127 @@
+"""Muon for the layers' matrices: the iteration, one step against torch's own Muon, stacked matrices, going on."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bertsmith.config import ModelConfig
+from bertsmith.model.bert import Bert
+from bertsmith.training.muon import orthogonalise
+from bertsmith.training.optimizer import (
+    AdamW,
+    MuonOptions,
+    build_optimizer,
+    load_optimizer_tensors,
+    optimizer_tensors,
+    set_learning_rate,
+)
+
+RATE = 0.02
+OPTIONS = MuonOptions(rate_share=3.0, product_dtype=torch.float32)
+
+
+def small(architecture: str = "bert") -> Bert:
+    config = ModelConfig.preset(
+        "tiny", vocab_size=50, hidden_size=32, num_attention_heads=2, intermediate_size=48, architecture=architecture
+    )
+    return Bert(config, generator=torch.Generator().manual_seed(0))
+
+
+def optimizer_of(model: nn.Module) -> AdamW:
+    optimizer = build_optimizer(model, weight_decay=0.1, muon=OPTIONS)
+    set_learning_rate(optimizer, RATE)
+    return optimizer
+
+
+def give_gradients(model: nn.Module, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 16), (2, 40, 16), (2, 16, 40)])
+def test_singular_values_come_near_one_and_the_directions_stay(shape: tuple[int, int, int]) -> None:
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    left, values, right = torch.linalg.svd(matrices, full_matrices=False)
+    found = orthogonalise(matrices)
+    new = torch.einsum("kri,krc,kic->ki", left, found, right)
+    large = values > 0.05 * values.max()
+    assert (new[large] > 0.6).all()
+    assert (new[large] < 1.3).all()
+    assert torch.allclose(found, torch.einsum("kri,ki,kic->krc", left, new, right), atol=1e-4)
+
+
+def test_matrices_together_are_as_each_alone() -> None:
+    matrices = torch.randn(4, 12, 20, generator=torch.Generator().manual_seed(1))
+    alone = torch.cat([orthogonalise(matrix[None]) for matrix in matrices])
+    assert torch.allclose(orthogonalise(matrices), alone, atol=1e-5)
+
+
+def test_steps_are_those_of_torchs_muon() -> None:
+    """Three steps of a feed-forward matrix; torch's works in bfloat16, which is the whole difference."""
+    model = small()
+    matrix = model.encoder.layers[0].narrow.weight
+    copy = nn.Parameter(matrix.detach().clone())
+    theirs = torch.optim.Muon([copy], lr=3 * RATE, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    ours = optimizer_of(model)
+    before = matrix.detach().clone()
+    for seed in range(3):
+        give_gradients(model, seed)
+        copy.grad = matrix.grad.clone()
+        ours.step()
+        theirs.step()
+    moved = (matrix - before).norm()
+    assert (matrix - copy).norm() < 0.02 * moved
+
+
+@pytest.mark.parametrize(("architecture", "part", "stacked"), [("bert", "qkv", 3), ("modernbert", "widen", 2)])
+def test_matrices_under_one_another_are_stepped_each_for_itself(architecture: str, part: str, stacked: int) -> None:
+    model = small(architecture)
+    layer = model.encoder.layers[1]
+    matrix: Tensor = layer.attention.qkv.weight if part == "qkv" else layer.widen.weight
+    give_gradients(model, 0)
+    gradients, before = matrix.grad.clone().chunk(stacked), matrix.detach().clone().chunk(stacked)
+    optimizer_of(model).step()
+    for after, old, gradient in zip(matrix.detach().chunk(stacked), before, gradients, strict=True):
+        rate = 3 * RATE
+        step = 0.2 * max(old.shape) ** 0.5 * orthogonalise(gradient[None])[0]
+        assert torch.allclose(after, (1 - rate * 0.1) * old - rate * step, atol=1e-5)
+
+
+def test_all_but_the_matrices_of_layers_have_adamw() -> None:
+    ours, plain = small(), small()
+    options = build_optimizer(plain, weight_decay=0.1)
+    set_learning_rate(options, RATE)
+    for model, optimizer in ((ours, optimizer_of(ours)), (plain, options)):
+        give_gradients(model, 0)
+        optimizer.step()
+    same = {
+        name
+        for (name, mine), (_, theirs) in zip(ours.named_parameters(), plain.named_parameters(), strict=True)
+        if torch.equal(mine, theirs)
+    }
+    others = {name for name, _ in ours.named_parameters()} - same
+    assert len(others) == 2 * 4
+    assert all(name.startswith("encoder.layers.") and name.endswith(".weight") for name in others)
+    assert not any("norm" in name for name in others)
+
+
+def test_going_on_from_its_tensors_is_the_straight_run() -> None:
+    straight, begun = small(), small()
+    optimizer = optimizer_of(straight)
+    for seed in range(4):
+        give_gradients(straight, seed)
+        optimizer.step()
+    first = optimizer_of(begun)
+    for seed in range(2):
+        give_gradients(begun, seed)
+        first.step()
+    tensors = {name: tensor.clone() for name, tensor in optimizer_tensors(first, begun).items()}
+    assert "momentum.encoder.layers.0.widen.weight" in tensors
+    second = optimizer_of(begun)
+    load_optimizer_tensors(second, begun, tensors)
+    for seed in range(2, 4):
+        give_gradients(begun, seed)
+        second.step()
+    for mine, theirs in zip(begun.parameters(), straight.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
