@@ -34,7 +34,7 @@ def test_modernbert_begins_at_random() -> None:
     assert PretrainConfig(architecture="modernbert").initial_weights == "random"
     assert PretrainConfig(architecture="modernbert").optimizer == "adamw"
     assert PretrainConfig(architecture="modernbert", optimizer="muon").optimizer == "muon"
-    with pytest.raises(ConfigError, match="rotary positions and no table of them. Say --initial-weights random"):
+    with pytest.raises(ConfigError, match=r"rotary positions and no table of them\. Say --initial-weights random"):
         PretrainConfig(architecture="modernbert", initial_weights="neighbours")
 
 
