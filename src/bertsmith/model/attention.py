@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bertsmith.config import ModelConfig
+from bertsmith.model.attention_step import attention_step
 from bertsmith.model.dropout import dropout
 from bertsmith.model.rotary import Rotary, rotate
 
@@ -64,15 +65,15 @@ class SelfAttention(nn.Module):
             query, key = rotate(query, by), rotate(key, by)
         share = self.dropout if self.training else 0.0
         # The fused kernel's backward is slow on a CPU: a quarter of a whole bf16 step, plain products 7%.
-        plain = hidden.device.type == "cpu" and (share > 0 or qkv.requires_grad)
-        attend = plain_attention if plain else F.scaled_dot_product_attention
+        by_hand = hidden.device.type == "cpu" and share < 1 and (share > 0 or qkv.requires_grad)
+        attend = attention_step if by_hand else F.scaled_dot_product_attention
         mixed = attend(query, key, value, bias, share)
         joined: Tensor = self.output(mixed.transpose(1, 2).flatten(2))  # (B, N, T, H) -> (B, T, D)
         return joined
 
 
 def plain_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, share: float) -> Tensor:
-    """The definition, as batched products; the same as `F.scaled_dot_product_attention`.
+    """The definition, which `attention_step` and `F.scaled_dot_product_attention` are tested against.
 
     Args:
         query, key, value: (B, N, T, H).

@@ -4,7 +4,9 @@ On a processor `F.dropout` spends its time on random numbers: one full draw a va
 decide keep or drop, and make it about four times as fast (forward and backward).
 """
 
-from typing import Any
+from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 LEVELS = 1 << 16  # of sixteen bits: the share is rounded to a multiple of 1/65536
+# Of the sixteen bits as a bfloat16: how many patterns lie below zero (minus infinity the first), and how many are
+# no NaN.
+_NEGATIVE, _NUMBERS = 0x7F81, 2 * 0x7F81
 
 
 def dropout(values: Tensor, share: float) -> Tensor:
@@ -28,7 +33,7 @@ def dropout(values: Tensor, share: float) -> Tensor:
         return values
     if values.device.type != "cpu" or share == 1:
         return F.dropout(values, share)
-    dropped: Tensor = _BitDropout.apply(values, min(max(1, round(share * LEVELS)), LEVELS - 1))  # type: ignore[no-untyped-call]
+    dropped: Tensor = _BitDropout.apply(values, share)  # type: ignore[no-untyped-call]
     return dropped
 
 
@@ -44,22 +49,68 @@ class Dropout(nn.Module):
         return dropout(values, self.share) if self.training else values
 
 
+class Draw(NamedTuple):
+    """Which of some values are dropped; drawn once, applied to the values and to their gradients.
+
+    Attributes:
+        kept: of the shape and type of the values: the drawn bits themselves, or ones and zeros.
+        threshold: bits that are no larger as a number are of dropped values; None where `kept` is ones and zeros.
+        scale: what makes up for the dropped values.
+    """
+
+    kept: Tensor
+    threshold: float | None
+    scale: float
+
+    @classmethod
+    def of(cls, like: Tensor, share: float) -> Draw:
+        """For values of this shape and type, on a processor; of the share, above 0 and below 1."""
+        level = min(max(1, round(share * LEVELS)), LEVELS - 1)  # of so many patterns of bits a value is dropped
+        bits = _random_bits(like.numel()).view(like.shape)
+        if like.dtype == torch.bfloat16 and level <= _NUMBERS:
+            threshold, level = _threshold(level)
+            return cls(bits.view(torch.bfloat16), threshold, LEVELS / (LEVELS - level))
+        # Compared straight into the type of the values: by way of bool it takes six times as long.
+        kept = torch.ge(bits, level - LEVELS // 2, out=torch.empty(like.shape, dtype=like.dtype))
+        return cls(kept, None, LEVELS / (LEVELS - level))
+
+    def apply(self, values: Tensor, out: Tensor) -> Tensor:
+        """Zero what is dropped, without scaling the rest, into `out`, which may be the values."""
+        if self.threshold is None:
+            return torch.mul(values, self.kept, out=out)
+        # One pass, and no mask is made: the values where the bits, read as numbers, are above the threshold.
+        pick = torch.ops.aten.threshold_backward.grad_input
+        dropped: Tensor = pick(values, self.kept, self.threshold, grad_input=out)
+        return dropped
+
+
 class _BitDropout(torch.autograd.Function):
-    """A value is dropped where its random bits are below the level."""
+    """Values and gradients through the same draw."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, level: int) -> Tensor:
-        bits = _random_bits(values.numel()).view(values.shape)
-        # Compared straight into the type of the values: by way of bool it takes six times as long.
-        kept = torch.ge(bits, level - LEVELS // 2, out=torch.empty(values.shape, dtype=values.dtype))
-        scale = kept.mul_(LEVELS / (LEVELS - level))
-        ctx.save_for_backward(scale)
-        return values * scale
+    def forward(ctx: Any, values: Tensor, share: float) -> Tensor:
+        draw = Draw.of(values, share)
+        ctx.save_for_backward(draw.kept)
+        ctx.draw = draw._replace(kept=draw.kept[:0])  # the tensor itself only where autograd can let go of it
+        return draw.apply(values, torch.empty_like(values)).mul_(draw.scale)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (scale,) = ctx.saved_tensors
-        return gradient * scale, None
+        draw = ctx.draw._replace(kept=ctx.saved_tensors[0])
+        return draw.apply(gradient, torch.empty_like(gradient)).mul_(draw.scale), None
+
+
+def _threshold(level: int) -> tuple[float, int]:
+    """The bfloat16 that this many patterns of sixteen bits do not exceed, and how many they are: minus zero and zero
+    are one number, so it may be one more. NaNs exceed nothing, and count as kept.
+    """
+    if level < _NEGATIVE:  # minus infinity first, as sign and size
+        pattern = LEVELS // 2 + _NEGATIVE - level
+    else:
+        level = max(level, _NEGATIVE + 1)
+        pattern = level - _NEGATIVE - 1
+    bits = torch.tensor(pattern - (LEVELS if pattern >= LEVELS // 2 else 0), dtype=torch.int16)
+    return bits.view(torch.bfloat16).item(), level
 
 
 def _random_bits(count: int) -> Tensor:
