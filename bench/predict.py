@@ -16,7 +16,6 @@ import platform
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,8 +24,9 @@ from typing import Any
 
 import numpy as np
 
+from bertsmith.benchmarks.infer_job import Job
 from bertsmith.text.wordpiece import WordPiece
-from prediction.inputs import Job, cut_texts, make_job, random_model
+from prediction.inputs import cut_texts, make_job, random_model
 from prediction.sides import SIDES
 
 OURS, REFERENCE = ("ours bfloat16", "ours float32"), "pipeline"
@@ -79,7 +79,7 @@ class Side:
 def measure(job: Job, home: Path, names: list[str], runs: int, threads: int) -> list[Side]:
     """All sides, in turn, `runs` times."""
     told = home / f"{job.what}.json"
-    told.write_text(json.dumps(asdict(job)), encoding="utf-8")
+    job.write(told)
     if any("ONNX" in name for name in names):
         command = [sys.executable, "-m", "prediction.onnx_files", str(told)]
         subprocess.run(command, env=_environment(threads), check=True, stdout=subprocess.DEVNULL)

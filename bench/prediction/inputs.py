@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from bertsmith.benchmarks.infer_job import Job, What, with_masks
 from bertsmith.config import HeadConfig, ModelConfig, Size
 from bertsmith.model.bert import Bert
 from bertsmith.model.folder import read_model_folder, write_model_folder
@@ -15,25 +15,6 @@ from bertsmith.text.wordpiece import WordPiece
 
 SHORT = "The patient was given a strong medicine against the pain."
 LABELS = ("one", "two", "three", "four")
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a side does.
-
-    Attributes:
-        what: "embed", "classify" or "fill".
-        folder: the model.
-        texts: those of a run.
-        short: the text that is answered alone.
-        tokens: of each text, [CLS] and [SEP] included.
-    """
-
-    what: str
-    folder: str
-    texts: list[str]
-    short: str
-    tokens: list[int]
 
 
 def cut_texts(file: Path, tokenizer: WordPiece, count: int, words: tuple[int, int], longest: int) -> list[str]:
@@ -55,17 +36,7 @@ def cut_texts(file: Path, tokenizer: WordPiece, count: int, words: tuple[int, in
     return texts
 
 
-def with_mask(texts: list[str]) -> list[str]:
-    """Each text with one of its words hidden."""
-    rng, masked = random.Random(1), []
-    for text in texts:
-        words = text.split()
-        words[rng.randrange(len(words))] = "[MASK]"
-        masked.append(" ".join(words))
-    return masked
-
-
-def make_job(what: str, model: Path, texts: list[str], home: Path) -> Job:
+def make_job(what: What, model: Path, texts: list[str], home: Path) -> Job:
     """The texts, and a folder with the head that is needed: the model's own, or one of random weights.
 
     Random heads answer nothing, but at full cost, and tell how far two sides' numbers are apart.
@@ -77,7 +48,7 @@ def make_job(what: str, model: Path, texts: list[str], home: Path) -> Job:
     tokenizer.save(folder)
     short = SHORT
     if what == "fill":
-        texts, short = with_mask(texts), SHORT.replace("medicine", "[MASK]")
+        texts, short = with_masks(texts), SHORT.replace("medicine", "[MASK]")
     lengths = [len(tokenizer.encode(text).input_ids) for text in texts]
     return Job(what, str(folder), texts, short, lengths)
 

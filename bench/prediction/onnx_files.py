@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from prediction.sides import MODELS, read_job
+from bertsmith.benchmarks.infer_job import Job
+from prediction.sides import MODELS
 
 
 class Exported(nn.Module):
@@ -68,5 +69,5 @@ def export(what: str, folder: Path) -> None:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    job = read_job(Path(sys.argv[1]))
+    job = Job.read(Path(sys.argv[1]))
     export(job.what, Path(job.folder))

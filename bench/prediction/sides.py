@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,55 +20,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prediction.inputs import Job
-
-Run = Callable[[list[str]], NDArray[Any]]
-"""Texts -> (E, D) vectors, (E, O) probabilities, or (E,) ids of the likeliest fills."""
+from bertsmith.benchmarks.infer_job import Job
+from bertsmith.benchmarks.infer_side import Run, our_run, timed, timed_often
+from bertsmith.config import Precision
+from bertsmith.inference.predictor import load
 
 MODELS = {"embed": "AutoModel", "classify": "AutoModelForSequenceClassification", "fill": "AutoModelForMaskedLM"}
 BATCH = 32
 SHORT_RUNS, SHORT_S = 300, 5.0
 
 
-def read_job(path: Path) -> Job:
-    """A job from its file."""
-    return Job(**json.loads(path.read_text(encoding="utf-8")))
-
-
-def ours(job: Job, precision: str) -> Run:
+def ours(job: Job, precision: Precision) -> Run:
     """`bertsmith.load`."""
-    from bertsmith.inference.predictor import load
-
-    predictor = load(job.folder, precision=precision)
-    if job.what == "embed":
-        return predictor.embed
-    if job.what == "classify":
-        return lambda texts: np.array([list(each.probabilities.values()) for each in predictor.classify(texts)])
-    return lambda texts: np.array([masks[0][0].token_id for masks in predictor.fill_texts(texts)])
+    return our_run(load(job.folder, precision=precision), job.what)
 
 
 def pipeline(job: Job, batch_size: int | None) -> Run:
-    """`transformers.pipeline`, texts in the order that they come in."""
+    """`transformers.pipeline`, texts in the order that they come in; its features are averaged here."""
+    from bertsmith.benchmarks import infer_peer
+
+    if job.what != "embed":
+        return infer_peer.pipeline(job.what, job.folder, batch_size)
     import transformers
 
-    names = {"embed": "feature-extraction", "classify": "text-classification", "fill": "fill-mask"}
     batched = {} if batch_size is None else {"batch_size": batch_size}
-    pipe: Any = transformers.pipeline(names[job.what], model=job.folder, device="cpu", **batched)
-    if job.what == "classify":
-        ids = pipe.model.config.label2id
-        return lambda texts: np.array(
-            [
-                [each["score"] for each in sorted(row, key=lambda each: ids[each["label"]])]
-                for row in pipe(texts, top_k=None)
-            ]
-        )
-    if job.what == "fill":
-
-        def fill(texts: list[str]) -> NDArray[Any]:
-            answers = pipe(texts) if len(texts) > 1 else [pipe(texts)]  # of one text it gives the bare answers
-            return np.array([each[0]["token"] for each in answers])
-
-        return fill
+    pipe: Any = transformers.pipeline("feature-extraction", model=job.folder, device="cpu", **batched)
     lengths = dict(zip([*job.texts, job.short], [*job.tokens, None], strict=True))
     return lambda texts: np.stack(
         [
@@ -95,6 +70,10 @@ def transformers_sorted(job: Job) -> Run:
     import torch
     import transformers
 
+    from bertsmith.benchmarks.infer_peer import mean_pooled
+
+    if job.what == "embed":
+        return partial(_by_length, mean_pooled(job.folder, torch.bfloat16))
     tokenizer = transformers.AutoTokenizer.from_pretrained(job.folder)
     model = getattr(transformers, MODELS[job.what]).from_pretrained(job.folder, dtype=torch.bfloat16).eval()
 
@@ -103,9 +82,6 @@ def transformers_sorted(job: Job) -> Run:
         batch = tokenizer(texts, padding=True, return_tensors="pt")
         if job.what == "classify":
             return _float32(model(**batch).logits.float().softmax(-1))
-        if job.what == "embed":
-            mask = batch["attention_mask"][..., None]
-            return _float32((model(**batch).last_hidden_state * mask).sum(1) / mask.sum(1))
         hidden = model.bert(**batch).last_hidden_state[batch["input_ids"] == tokenizer.mask_token_id]
         return np.asarray(model.cls(hidden).argmax(-1))
 
@@ -165,39 +141,22 @@ def _float32(tensor: Any) -> NDArray[np.float32]:
     return tensor.float().cpu().numpy()
 
 
-def _timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
-    """What it gives, seconds of wall-clock time and of processor time."""
-    started, cpu = time.perf_counter(), time.process_time()
-    result = work()
-    return result, time.perf_counter() - started, time.process_time() - cpu
-
-
-def _short(work: Callable[[], Any]) -> list[tuple[float, float]]:
-    """Times of the same call, warm, until there are SHORT_RUNS or SHORT_S are over."""
-    end = time.perf_counter() + SHORT_S
-    for _ in range(10):
-        work()
-    times = []
-    while len(times) < SHORT_RUNS and (len(times) < 20 or time.perf_counter() < end):
-        times.append(_timed(work)[1:])
-    return times
-
-
 def main() -> None:
     """Serve measurements until the input ends."""
     warnings.simplefilter("ignore")
-    job = read_job(Path(sys.argv[2]))
+    job = Job.read(Path(sys.argv[2]))
     run = SIDES[sys.argv[1]](job)
     run(job.texts[:BATCH])
     print("ready", flush=True)
     for line in sys.stdin:
         if line.strip() == "all":
-            result, wall_s, cpu_s = _timed(lambda: run(job.texts))
-            np.save(sys.argv[3], result)
-            print(json.dumps({"wall_s": wall_s, "cpu_s": cpu_s}), flush=True)
+            took = timed(lambda: run(job.texts))
+            np.save(sys.argv[3], took.result)
+            print(json.dumps({"wall_s": took.wall_s, "cpu_s": took.cpu_s}), flush=True)
         else:
-            wall_s, cpu_s = zip(*_short(partial(run, [job.short])), strict=True)
-            print(json.dumps({"wall_s": wall_s, "cpu_s": cpu_s}), flush=True)
+            times = timed_often(partial(run, [job.short]), most=SHORT_RUNS, seconds=SHORT_S)
+            clocks = {"wall_s": [each.wall_s for each in times], "cpu_s": [each.cpu_s for each in times]}
+            print(json.dumps(clocks), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
-"""The useful arithmetic of a pretraining step: what the mathematics asks for, however a program does it.
+"""The useful arithmetic of a batch: what the mathematics asks for, however a program does it.
 
-Letters: L layers, D hidden width, F feed-forward width, V vocabulary, T tokens of a row; of a batch n real tokens,
-M masked places, S sequences.
+Letters: L layers, D hidden width, F feed-forward width, V vocabulary, O outputs of a task, T tokens of a row; of a
+batch n real tokens, M masked places, S sequences.
 
-    6 W n            the layers' matrices, W numbers in all (BERT: L (4 D² + 2 D F)): a multiplication and an addition
-                     for every token forward, two of each backward
-    12 L T D n       attention: QKᵀ and PV, 2 T D each for every token and layer forward, twice that backward
-    6 (V D + D²) M   the masked LM head, at the masked places alone
-    6 (D² + 2 D) S   pooler and next-sentence head, at each sequence's [CLS]
+    2 W n            the layers' matrices, W numbers in all (BERT: L (4 D² + 2 D F)): a multiplication and an addition
+                     for every token
+    4 L T D n        attention: QKᵀ and PV, 2 T D each for every token and layer
+    2 (V D + D²) M   the masked LM head, at the masked places alone
+    2 (D² + 2 D) S   pooler and next-sentence head, at each sequence's [CLS]; of a fine-tuned model D² + O D
 
-Embedding look-ups, LayerNorm, activations, softmax, dropout and the optimizer are not counted, nor is what is computed
-on padding or computed twice. A row that holds several sequences counts as one of T tokens.
+The backward pass needs twice as much again. Embedding look-ups, LayerNorm, activations, softmax, dropout and the
+optimizer are not counted, nor is what is computed on padding or computed twice. A row that holds several sequences
+counts as one of T tokens.
 
 Reference:
     Kaplan et al. 2020, section 2.1; Chowdhery et al. 2022, appendix B.
@@ -19,6 +20,8 @@ Reference:
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from torch import nn
 
 from bertsmith.model.bert import Bert
 
@@ -29,28 +32,38 @@ class Counts:
 
     Attributes:
         tokens: n, without padding.
-        row_length: T.
+        row_length: T; of rows of several lengths what their tokens see on average, Σ T² / Σ T.
         masked: M.
-        sequences: S; 0 without next-sentence prediction.
+        sequences: S; 0 where no head reads them.
     """
 
     tokens: int
-    row_length: int
+    row_length: float
     masked: int
     sequences: int
 
 
 def step_flops(model: Bert, counts: Counts) -> float:
-    """The useful FLOPs of forward and backward pass over batches; the module's docstring has the formula.
+    """The useful FLOPs of forward and backward pass over batches.
 
     Args:
         model: its shape alone is read, so that it may lie on the meta device.
         counts: of the batches.
     """
+    return 3 * forward_flops(model, counts)
+
+
+def forward_flops(model: Bert, counts: Counts) -> float:
+    """The useful FLOPs of the forward pass; the module's docstring has the formula."""
     config = model.config
     width, layers = config.hidden_size, config.num_hidden_layers
-    matrices = sum(weight.numel() for weight in model.encoder.layers.parameters() if weight.ndim == 2)
-    attention = 2 * layers * counts.row_length * width  # a token's, in the unit of `matrices`
+    attention = 2 * layers * counts.row_length * width  # a token's, in the unit of `_matrices`
     masked_lm = config.vocab_size * width + width**2
-    next_sentence = width**2 + 2 * width
-    return 6.0 * ((matrices + attention) * counts.tokens + masked_lm * counts.masked + next_sentence * counts.sequences)
+    heads = sum(map(_matrices, (model.pooler, model.next_sentence, model.classifier)))
+    of_tokens = (_matrices(model.encoder.layers) + attention) * counts.tokens
+    return 2.0 * (of_tokens + masked_lm * counts.masked + heads * counts.sequences)
+
+
+def _matrices(module: nn.Module | None) -> int:
+    """The numbers in the matrices of a part of a model."""
+    return sum(weight.numel() for weight in module.parameters() if weight.ndim == 2) if module else 0

@@ -1,4 +1,4 @@
-"""`bertsmith bench train` and `bertsmith bench prepare CORPUS…`."""
+"""`bertsmith bench train`, `bertsmith bench infer MODEL` and `bertsmith bench prepare CORPUS…`."""
 
 import shlex
 import sys
@@ -13,6 +13,8 @@ from bertsmith.cli.common import (
     Corpus,
     CorpusOptions,
     Json,
+    Model,
+    PrecisionOption,
     PretrainOptions,
     TokenizerFolder,
     TokenizerOptions,
@@ -58,6 +60,34 @@ def train(
     size = pretraining.size if "size" in given else None
     found = bench_train(Plan(pretraining, size, vocab_size, seconds, peer), reporter())
     _tell(found.tables(tokens), found.values(tokens), ("torch", "transformers"), append, as_json)
+
+
+def infer(
+    model: Model,
+    *,
+    texts: Annotated[
+        str | None,
+        Parameter(help="A file of texts, one a line; if not given, texts of 8 to 256 tokens of the model's own words."),
+    ] = None,
+    peer: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Measure transformers in turn with ours, as it comes, in float32: its pipeline, for vectors its "
+            "model and the mean over the tokens.",
+        ),
+    ] = False,
+    precision: PrecisionOption = "auto",
+    runs: Annotated[int, Parameter(help="Of each side, in turn.")] = 5,
+    embed: Annotated[bool, Parameter(negative="", help="Measure vectors, whatever the model is for.")] = False,
+    append: Append = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    from bertsmith.benchmarks.infer import InferPlan, bench_infer
+
+    found = bench_infer(InferPlan(model, texts, precision, runs, peer, embed), reporter())
+    _tell([found.table()], found.values(), ("torch", "transformers"), append, as_json)
 
 
 def prepare(

@@ -86,6 +86,12 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 
         Takes about a minute. The options of pretraining say what a step is; with --size only that size is measured.""",
     ),
+    "bench infer": (
+        "bench:infer",
+        """How fast a model folder answers on this machine: texts of mixed lengths, and one short text alone.
+
+        What is asked is what the model is for: its task, masks to fill, or vectors.""",
+    ),
     "bench prepare": (
         "bench:prepare",
         """How fast a corpus is prepared, beside `tokenizers` alone on the same text and cores.""",
