@@ -7,6 +7,8 @@ from statistics import median
 
 import torch
 
+from bertsmith.model.linear import product
+
 # (rows, in, out): the feed-forward of mini over 64 x 128 places and of base over 32 x 128, and a square.
 SHAPES = ((8192, 256, 1024), (4096, 768, 3072), (2048, 2048, 2048))
 TRIES = 3
@@ -32,10 +34,10 @@ def _speed(shape: tuple[int, int, int], dtype: torch.dtype, *, slow: float) -> f
     """The median FLOP/s; of one product alone where that is slower than `slow`."""
     rows, width, out = shape
     left, right = torch.ones(rows, width, dtype=dtype), torch.ones(width, out, dtype=dtype)
-    left @ right  # builds the kernel
+    product(left, right)  # builds the kernel
     speeds: list[float] = []
     while len(speeds) < TRIES and (not speeds or speeds[0] > slow):
         started = time.perf_counter()
-        left @ right
+        product(left, right)
         speeds.append(2 * rows * width * out / (time.perf_counter() - started))
     return median(speeds)

@@ -14,6 +14,7 @@ from bertsmith.config import ModelConfig
 from bertsmith.errors import ShapeError
 from bertsmith.model.attention import SelfAttention, attention_bias, scores_dtype
 from bertsmith.model.dropout import Dropout
+from bertsmith.model.linear import Linear
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,  # with erf, as in the paper's code
@@ -124,9 +125,9 @@ class Layer(nn.Module):
         width = config.hidden_size
         self.attention = SelfAttention(config)
         self.attention_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.widen = nn.Linear(width, config.intermediate_size)
+        self.widen = Linear(width, config.intermediate_size)
         self.activation = ACTIVATIONS[config.hidden_act]
-        self.narrow = nn.Linear(config.intermediate_size, width)
+        self.narrow = Linear(config.intermediate_size, width)
         self.feed_forward_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from bertsmith.config import HeadConfig, ModelConfig
 from bertsmith.model.dropout import Dropout
 from bertsmith.model.encoder import ACTIVATIONS
+from bertsmith.model.linear import Linear
 
 
 class Pooler(nn.Module):
@@ -30,7 +31,7 @@ class _Transform(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         biased = config.architecture == "bert"
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size, bias=biased)
+        self.dense = Linear(config.hidden_size, config.hidden_size, bias=biased)
         self.activation = ACTIVATIONS[config.hidden_act]
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps, bias=biased)
 

@@ -12,6 +12,7 @@ from bertsmith.config import ModelConfig
 from bertsmith.model.attention import SelfAttention, attention_bias, scores_dtype
 from bertsmith.model.dropout import Dropout
 from bertsmith.model.encoder import ACTIVATIONS, check_length, embedding_table
+from bertsmith.model.linear import Linear
 from bertsmith.model.rotary import Rotary, rotary
 
 
@@ -115,9 +116,9 @@ class ModernLayer(nn.Module):
         self.attention = SelfAttention(config)
         self.attention_dropout = Dropout(config.attention_probs_dropout_prob)
         self.feed_forward_norm = nn.LayerNorm(width, eps=config.layer_norm_eps, bias=False)
-        self.widen = nn.Linear(width, 2 * inner, bias=False)  # what is gated and its gate, under one another
+        self.widen = Linear(width, 2 * inner, bias=False)  # what is gated and its gate, under one another
         self.activation = ACTIVATIONS[config.hidden_act]
-        self.narrow = nn.Linear(inner, width, bias=False)
+        self.narrow = Linear(inner, width, bias=False)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, hidden: Tensor, bias: Tensor | None, by: Rotary) -> Tensor:

@@ -1,0 +1,83 @@
+"""Linear layers for training on a processor, by oneDNN's products.
+
+What `F.linear` calls writes the bias into the result first and reads it again while multiplying; oneDNN has a bias of
+its own. And in float32 it calls MKL, which on AMD leaves AVX512 alone. torch has both products for its compiler.
+
+Letters: N tokens, I inputs, O outputs.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Linear(nn.Linear):
+    """`nn.Linear`, faster in training mode; else it is no other, and gives bit for bit the same."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(…, I) -> (…, O), in autocast's type where it is on."""
+        trained = self.training and self.weight.requires_grad and torch.is_grad_enabled()
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else rows.dtype
+        if not (trained and rows.device.type == "cpu" and _serves(dtype)):
+            return F.linear(rows, self.weight, self.bias)
+        made: Tensor = _Linear.apply(rows.to(dtype).contiguous(), self.weight, self.bias)  # type: ignore[no-untyped-call]
+        return made
+
+
+def product(left: Tensor, right: Tensor) -> Tensor:
+    """`left @ right` of matrices, by the faster library; for code that makes its gradients itself."""
+    if left.device.type == "cpu" and left.dtype == torch.float32 and _serves(torch.float32):
+        return _one_dnn(_dense(left), _dense(right).t(), None)
+    return left @ right
+
+
+def _dense(matrix: Tensor) -> Tensor:
+    """Without gaps between rows or columns: for others oneDNN has one that takes a thousand times as long."""
+    return matrix if matrix.is_contiguous() or matrix.t().is_contiguous() else matrix.contiguous()
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        cast = weight.to(rows.dtype)
+        ctx.save_for_backward(rows, cast)
+        ctx.weight_dtype = weight.dtype
+        return _one_dnn(rows, cast, None if bias is None else bias.to(rows.dtype))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
+        rows, weight = ctx.saved_tensors
+        flat = gradient.contiguous().flatten(0, -2)  # (…, O) -> (N, O)
+        with torch.autocast("cpu", enabled=False):
+            of_rows = product(flat, weight).view(rows.shape) if ctx.needs_input_grad[0] else None
+            of_weight = product(flat.t(), rows.flatten(0, -2))  # (O, N) x (N, I) -> (O, I)
+            of_bias = flat.sum(0).to(ctx.weight_dtype) if ctx.needs_input_grad[2] else None
+        return of_rows, of_weight.to(ctx.weight_dtype), of_bias
+
+
+def _one_dnn(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """(…, I), (O, I), (O,) -> (…, O)."""
+    made: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+    return made
+
+
+@cache
+def _serves(dtype: torch.dtype) -> bool:
+    """Whether oneDNN's product is there for a format, and the faster one.
+
+    It is tried, since it is no public part of torch. For float32 the maker decides and not a measurement: a run that
+    goes on multiplies as it began.
+    """
+    if dtype == torch.float32 and "AMD" not in torch.cpu.get_capabilities().get("cpu_name", ""):
+        return False
+    try:
+        rows = torch.ones(16, 16, dtype=dtype)
+        _one_dnn(rows, rows, rows[0])
+    except (AttributeError, RuntimeError):  # a torch without oneDNN, or a processor or a type that it does not know
+        return False
+    return True
