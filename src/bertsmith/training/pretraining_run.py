@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bertsmith.config import ARCHITECTURES, ModelConfig, Precision, PretrainConfig
+from bertsmith.config import ARCHITECTURES, Architecture, ModelConfig, Precision, PretrainConfig
 from bertsmith.data.batch import Masking, PretrainingBatch
 from bertsmith.data.feed import MICRO_BATCH_TOKENS, PretrainingFeed
 from bertsmith.data.masking import Vocabulary
@@ -42,7 +43,8 @@ PLATEAU_SHARES = (0.5, 1.0)
 # A finished BERT that is not this far below it would have been better off with rotary positions.
 SLOW_NATS = 1.0
 EVALUATION_SEED = 0
-MUON_RATE_SHARE = 3.0  # Muon's learning rate to AdamW's, which the embeddings have
+# Muon's learning rate as a multiple of AdamW's, which the embeddings have; norms before the parts bear a higher one.
+MUON_RATE_SHARES: Mapping[Architecture, float] = {"bert": 3.0, "modernbert": 10.0}
 # Fewer than these, and the reader is told that the figures are rough.
 FEW_DOCUMENTS, FEW_MASKED = 10, 300
 
@@ -278,7 +280,7 @@ class PretrainingRun:
 def recipe_of(config: PretrainConfig, budget: Budget, precision: Precision, **more: Any) -> Recipe:
     """What the loop is told of a pretraining run; `more` are other fields of `Recipe`."""
     fast = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    muon = MuonOptions(MUON_RATE_SHARE, fast) if config.optimizer == "muon" else None
+    muon = MuonOptions(MUON_RATE_SHARES[config.architecture], fast) if config.optimizer == "muon" else None
     return Recipe.of(config, budget, precision, muon=muon, **more)
 
 
