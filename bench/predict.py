@@ -169,9 +169,19 @@ def _minilm() -> Path | None:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """The same threads for all sides, and no network."""
-    fixed = {"OMP_NUM_THREADS": str(threads), "RAYON_NUM_THREADS": str(threads), "GOMP_SPINCOUNT": "10000"}
-    quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true", "TRANSFORMERS_VERBOSITY": "error"}
+    """The same threads for all sides, no GPU and no network."""
+    fixed = {
+        "OMP_NUM_THREADS": str(threads),
+        "RAYON_NUM_THREADS": str(threads),
+        "GOMP_SPINCOUNT": "10000",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    quiet = {
+        "CUDA_VISIBLE_DEVICES": "",
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "true",
+        "TRANSFORMERS_VERBOSITY": "error",
+    }
     path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
     return {**os.environ, **fixed, **quiet, "PYTHONPATH": path}
 

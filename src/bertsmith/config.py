@@ -19,6 +19,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 RecipeName = Literal["fast", "classic"]
 Optimizer = Literal["muon", "adamw"]
 InitialWeights = Literal["neighbours", "random"]
+Device = Literal["auto", "cpu", "cuda"]
 TaskName = Literal["classify", "regress", "tag", "answer", "choose"]
 FinetuneName = Literal["classify", "sentiment", "regress", "tag", "answer", "choose"]  # with the presets
 OnBadInput = Literal["stop", "skip"]
@@ -225,6 +226,7 @@ class TrainingConfig(Config):
         None, gt=0, description="Steps between checkpoints; every two minutes if not given."
     )
     keep_checkpoints: int = Field(2, ge=2, description="Checkpoints kept; older ones are removed.")
+    device: Device = Field("auto", description="auto is a CUDA device if there is one, else the processor.")
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:

@@ -55,7 +55,7 @@ def test_sizes_that_do_not_fit_are_computed_from_one_that_does(monkeypatch):
     tiny, mini = small_needs("tiny"), small_needs("mini")
     monkeypatch.setattr(train, "ROUND_S", 0.0)
     monkeypatch.setattr(
-        train, "available_bytes", lambda: (tiny.memory_bytes + mini.memory_bytes) / 2 / train.SAFE_SHARE
+        train, "available_bytes", lambda device: (tiny.memory_bytes + mini.memory_bytes) / 2 / train.SAFE_SHARE
     )
     found = bench_train(Plan(PretrainConfig(**SMALL), size="mini", vocab_size=200, seconds=0), Silent())
     measured, estimated = found.sizes
@@ -83,7 +83,7 @@ def test_a_size_that_takes_too_long_is_measured_only_if_it_was_asked_for():
 
 
 def test_without_room_for_the_smallest_it_says_what_to_do(monkeypatch):
-    monkeypatch.setattr(train, "available_bytes", lambda: 1000)
+    monkeypatch.setattr(train, "available_bytes", lambda device: 1000)
     with pytest.raises(BertsmithError, match=r"tiny cannot be measured.*lower --batch-size"):
         bench_train(Plan(PretrainConfig(**SMALL), vocab_size=200), Silent())
 

@@ -180,12 +180,13 @@ def test_biases_and_layer_norms_do_not_decay() -> None:
 
 
 def test_precision_is_measured_or_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert choose_precision("float32") == "float32"
-    assert choose_precision("bfloat16") == "bfloat16"
+    processor = torch.device("cpu")
+    assert choose_precision("float32", processor) == "float32"
+    assert choose_precision("bfloat16", processor) == "bfloat16"
     for bfloat16_s, expected in ((1.0, "float32"), (0.5, "float32"), (0.1, "bfloat16")):
         seconds = {torch.float32: 0.6, torch.bfloat16: bfloat16_s}
         monkeypatch.setattr(precision, "_product_seconds", lambda dtype, *, tries, seconds=seconds: seconds[dtype])
-        assert choose_precision("auto") == expected
+        assert choose_precision("auto", processor) == expected
 
 
 def test_bfloat16_trains_too(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bertsmith.benchmarks.infer_job import What
 from bertsmith.benchmarks.infer_side import Run
 from bertsmith.errors import ModelFolderError
+from bertsmith.model.device import choose_device
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when it is imported: nothing is to be fetched
 
@@ -48,7 +49,7 @@ def pipeline(what: What, folder: str, batch_size: int | None = None) -> Run:
     """`transformers.pipeline`, its answers as numbers; `batch_size` None is its own."""
     batched = {} if batch_size is None else {"batch_size": batch_size}
     make: Any = transformers.pipeline
-    pipe = make(PIPELINES[what], model=folder, device="cpu", **batched)
+    pipe = make(PIPELINES[what], model=folder, device=choose_device(), **batched)
     if what == "fill":
         return lambda texts: _fills(pipe, texts)
     if what == "classify":
@@ -74,14 +75,14 @@ def _probabilities(pipe: Any, texts: list[str]) -> NDArray[np.float64]:
 def mean_pooled(folder: str, dtype: torch.dtype = torch.float32) -> Run:
     """Padded batches in the order of the texts, and the mean over each one's tokens: (E, D)."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    model = transformers.AutoModel.from_pretrained(folder, dtype=dtype).eval()
+    model = transformers.AutoModel.from_pretrained(folder, dtype=dtype).eval().to(choose_device())
 
     @torch.inference_mode()
     def encode(texts: Sequence[str]) -> NDArray[np.float32]:
-        batch = tokenizer(list(texts), padding=True, return_tensors="pt")
+        batch = tokenizer(list(texts), padding=True, return_tensors="pt").to(model.device)
         mask = batch["attention_mask"][..., None]
         pooled = (model(**batch).last_hidden_state * mask).sum(1) / mask.sum(1)
-        vectors: NDArray[np.float32] = pooled.float().numpy()
+        vectors: NDArray[np.float32] = pooled.float().cpu().numpy()
         return vectors
 
     return lambda texts: np.concatenate([encode(texts[at : at + BATCH]) for at in range(0, len(texts), BATCH)])

@@ -30,6 +30,7 @@ from bertsmith.benchmarks.machine import peak_memory_bytes
 from bertsmith.config import Precision
 from bertsmith.data.workers import Job, serve_jobs
 from bertsmith.inference.predictor import Predictor, load
+from bertsmith.model.device import choose_device
 
 OURS, PEER = "ours", "transformers"
 SHORT_WARM, SHORT_LEAST, SHORT_MOST = 3, 10, 100  # calls with the short text
@@ -102,7 +103,7 @@ def main() -> None:
     def handle(asked: Job) -> Any:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is for answers
             if asked["do"] == "limits":
-                return matmul_limits()
+                return matmul_limits(choose_device())
             if not sides:
                 sides.append(build_side(name, job, precision))  # type: ignore[arg-type]
             run = sides[0].run
@@ -119,7 +120,7 @@ def main() -> None:
 
 def _state(side: Side) -> dict[str, Any]:
     threads = torch.get_num_threads()
-    return {"memory_bytes": peak_memory_bytes(), "precision": side.precision, "threads": threads}
+    return {"memory_bytes": peak_memory_bytes(choose_device()), "precision": side.precision, "threads": threads}
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ TRIES = 3
 FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def matmul_limits() -> dict[str, float]:
+def matmul_limits(device: torch.device) -> dict[str, float]:
     """FLOP/s of the best large product in each format: of each shape the median of three, of the shapes the best.
 
     Takes about a second on two cores. A format without hardware for it is left after its first product.
@@ -24,20 +24,28 @@ def matmul_limits() -> dict[str, float]:
     for name, dtype in FORMATS.items():
         for shape in SHAPES:
             slow = max(limits.values(), default=0.0) / 4
-            limits[name] = max(limits.get(name, 0.0), _speed(shape, dtype, slow=slow))
+            limits[name] = max(limits.get(name, 0.0), _speed(shape, dtype, device, slow=slow))
             if limits[name] < slow:
                 break
     return limits
 
 
-def _speed(shape: tuple[int, int, int], dtype: torch.dtype, *, slow: float) -> float:
+def _speed(shape: tuple[int, int, int], dtype: torch.dtype, device: torch.device, *, slow: float) -> float:
     """The median FLOP/s; of one product alone where that is slower than `slow`."""
     rows, width, out = shape
-    left, right = torch.ones(rows, width, dtype=dtype), torch.ones(width, out, dtype=dtype)
+    left, right = (torch.ones(shape, dtype=dtype, device=device) for shape in ((rows, width), (width, out)))
     product(left, right)  # builds the kernel
+    finish(device)
     speeds: list[float] = []
     while len(speeds) < TRIES and (not speeds or speeds[0] > slow):
         started = time.perf_counter()
         product(left, right)
+        finish(device)
         speeds.append(2 * rows * width * out / (time.perf_counter() - started))
     return median(speeds)
+
+
+def finish(device: torch.device) -> None:
+    """Wait for what a GPU was given to do; a processor has done it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

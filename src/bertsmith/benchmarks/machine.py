@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 
+import torch
+
 _SAMPLE_S = 0.05
 
 
@@ -28,7 +30,8 @@ def describe(packages: Sequence[str]) -> dict[str, str | int]:
             versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return {"cpu": processor(), "cores": usable_cores(), "python": platform.python_version(), **versions}
+    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
+    return {"cpu": processor(), "cores": usable_cores(), **gpu, "python": platform.python_version(), **versions}
 
 
 def processor() -> str:
@@ -43,8 +46,10 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def available_bytes() -> int | None:
-    """Memory that could be taken without pushing anything out; None where the system does not tell."""
+def available_bytes(device: torch.device) -> int | None:
+    """Memory that could be taken without pushing anything out, a GPU's own; None where the system does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
     free = _colon_file(Path("/proc/meminfo")).get("MemAvailable")
     if free is None:
         return None
@@ -55,8 +60,10 @@ def available_bytes() -> int | None:
     return min(known)
 
 
-def peak_memory_bytes() -> int:
-    """The most memory that this process has held so far."""
+def peak_memory_bytes(device: torch.device) -> int:
+    """The most memory that this process has held so far, on a GPU the most that its tensors did."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
     peak = _colon_file(Path("/proc/self/status")).get("VmHWM")
     if peak is not None:  # getrusage would count what the parent held when it started this process
         return int(peak.split()[0]) * 1024

@@ -22,6 +22,7 @@ from bertsmith.benchmarks.step_side import LEARNING_RATE, Settings, Side
 from bertsmith.config import ModelConfig
 from bertsmith.data.batch import PretrainingBatch
 from bertsmith.data.sampler import Position
+from bertsmith.model.device import choose_device
 from bertsmith.model.precision import choose_precision
 from bertsmith.tasks.pretraining import Pretraining
 
@@ -46,16 +47,19 @@ class Peer(Side):
         next_sentence = Pretraining(settings.config.objective).next_sentence
         dropout = settings.config.dropout if best else 0.1
         config = _config(settings, dropout)
-        model = BertForPreTraining(config) if next_sentence else BertForMaskedLM(config)
-        self.precision = choose_precision("auto") if best else "float32"
+        model: Any = BertForPreTraining(config) if next_sentence else BertForMaskedLM(config)
+        self.device = choose_device(settings.config.device)
+        model.to(self.device)
+        self.precision = choose_precision("auto", self.device) if best else "float32"
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, fused=True if best else None)
         self.note = UNCOMPILED if best and not _compiler() else ""
-        self.model: Any = torch.compile(model.train()) if best and _compiler() else model.train()
+        self.model = torch.compile(model.train()) if best and _compiler() else model.train()
         self.batches, self.tokens, self._next = [], [], 0
         sampler, position = settings.sampler(), Position()
         for _ in range(BATCHES):
             batch, position = sampler.take(position, settings.config.batch_size)
-            self.batches.append(peer_batch(batch, next_sentence=next_sentence))
+            whole = peer_batch(batch, next_sentence=next_sentence)
+            self.batches.append({name: tensor.to(self.device) for name, tensor in whole.items()})
             self.tokens.append(batch.tokens)
 
     def steps(self, count: int) -> int:
@@ -63,7 +67,7 @@ class Peer(Side):
         tokens = 0
         for _ in range(count):
             index = self._next % BATCHES
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.precision == "bfloat16"):
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16"):
                 loss = self.model(**self.batches[index]).loss
             loss.backward()
             self.optimizer.step()

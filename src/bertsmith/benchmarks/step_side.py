@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import torch
 
 from bertsmith.benchmarks.flops import Counts
-from bertsmith.benchmarks.limit import matmul_limits
+from bertsmith.benchmarks.limit import finish, matmul_limits
 from bertsmith.benchmarks.machine import peak_memory_bytes
 from bertsmith.benchmarks.random_corpus import RandomCorpus, random_vocabulary
 from bertsmith.config import PretrainConfig
@@ -29,6 +29,7 @@ from bertsmith.data.feed import PretrainingFeed
 from bertsmith.data.sampler import Position, RowSampler, Sampling
 from bertsmith.data.workers import Job, serve_jobs
 from bertsmith.model.bert import Bert
+from bertsmith.model.device import choose_device
 from bertsmith.model.precision import choose_precision
 from bertsmith.progress import Silent
 from bertsmith.tasks.pretraining import Pretraining
@@ -84,10 +85,12 @@ class Side(Protocol):
     """Somebody's pretraining.
 
     Attributes:
+        device: where it computes.
         precision: of the products.
         note: what a reader of the figures should know; mostly nothing.
     """
 
+    device: torch.device
     precision: str
     note: str
 
@@ -102,14 +105,15 @@ class Ours(Side):
 
     def __init__(self, settings: Settings) -> None:
         config, task = settings.config, Pretraining(settings.config.objective)
-        self.precision = choose_precision(config.precision)
+        self.device = choose_device(config.device)
+        self.precision = choose_precision(config.precision, self.device)
         recipe = recipe_of(config.but(learning_rate=LEARNING_RATE), Budget(1, "steps"), self.precision, evaluations=1)
         model = new_model(
             config,
             task,
             vocab_size=settings.vocab_size,
             pad_token_id=random_vocabulary(settings.vocab_size).pad_id,
-        )
+        ).to(self.device)
         self.loop: Loop[Bert, PretrainingBatch] = Loop(
             task,
             model=model,
@@ -150,7 +154,7 @@ def main() -> None:
     def handle(job: Job) -> Any:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is for answers
             if job["do"] == "limits":
-                return matmul_limits()
+                return matmul_limits(choose_device(settings.config.device))
             if not sides:
                 sides.append(build_side(name, settings))
             return asdict(_timed(sides[0], job["count"])) if job["do"] == "steps" else _state(sides[0])
@@ -169,13 +173,14 @@ class Timed:
 def _timed(side: Side, count: int) -> Timed:
     started = time.perf_counter()
     tokens = side.steps(count)
+    finish(side.device)
     return Timed(time.perf_counter() - started, tokens)
 
 
 def _state(side: Side) -> dict[str, Any]:
     threads = torch.get_num_threads()
     return {
-        "memory_bytes": peak_memory_bytes(),
+        "memory_bytes": peak_memory_bytes(side.device),
         "precision": side.precision,
         "threads": threads,
         "note": side.note,

@@ -21,6 +21,7 @@ from bertsmith.benchmarks.train_figures import SideFigures, SizeFigures, TrainFi
 from bertsmith.config import PRESETS, PretrainConfig, Size
 from bertsmith.data.workers import Workers
 from bertsmith.errors import BertsmithError, ConfigError
+from bertsmith.model.device import choose_device
 from bertsmith.progress import Reporter, Track
 
 ROUND_S = 1.0
@@ -61,7 +62,8 @@ def bench_train(plan: Plan, reporter: Reporter) -> TrainFigures:
     """Take steps of each size.
 
     Raises:
-        ConfigError: a peer is asked for, and transformers is not installed; or the vocabulary is too small to mask in.
+        ConfigError: a peer is asked for, and transformers is not installed; a device that is not there; or the
+            vocabulary is too small to mask in.
         BertsmithError: not even the smallest size fits into the memory, or the system ended a process.
     """
     if plan.peer and importlib.util.find_spec("transformers") is None:
@@ -101,7 +103,7 @@ class _Measurement:
     def _reason_not_to(self, needs: Needs, left_s: float, found: list[SizeFigures]) -> str:
         """Why a size is estimated; empty where it is measured."""
         wanted = needs.memory_bytes + (needs.peer_memory_bytes if self.plan.peer else 0)
-        free = available_bytes()
+        free = available_bytes(choose_device(self.plan.config.device))
         if free is not None and wanted > SAFE_SHARE * free:
             return f"it needs about {wanted / 1e9:.0f} GB, and {free / 1e9:.0f} GB are free"
         if self.plan.size or self.plan.peer or not found:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bertsmith.data.windows import sliding_windows, token_budget_batches
 from bertsmith.model.bert import Bert
+from bertsmith.model.device import on_device
 from bertsmith.text.wordpiece import WordPiece
 
 Pooling = Literal["mean", "cls"]
@@ -57,10 +58,10 @@ def _windows(tokenizer: WordPiece, texts: Sequence[str], room: int) -> tuple[lis
 @torch.inference_mode()
 def _pooled(bert: Bert, bodies: list[list[int]], pooling: Pooling) -> NDArray[np.float32]:
     """Vectors of a batch, (B, D)."""
-    device = bert.encoder.embeddings.word.weight.device
+    device = bert.device
     longest = max(map(len, bodies))
-    input_ids = torch.tensor([body + [0] * (longest - len(body)) for body in bodies], device=device)
-    lengths = torch.tensor([[len(body)] for body in bodies], device=device)
+    input_ids = on_device(np.array([body + [0] * (longest - len(body)) for body in bodies], np.int64), device)
+    lengths = on_device(np.array([[len(body)] for body in bodies], np.int64), device)
     position_ids = torch.arange(longest, device=device).expand_as(input_ids)  # (T,) -> (B, T)
     real = position_ids < lengths  # (B, T) bool
     hidden: Tensor = bert(

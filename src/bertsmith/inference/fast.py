@@ -26,7 +26,7 @@ def fast_copy(bert: Bert, dtype: torch.dtype) -> Bert:
     BERT on a processor gets the encoder made for that, and shares embeddings and heads with the original; both stay in
     float32. Another encoder goes its own way with packed products; on a GPU the whole model has the format asked for.
     """
-    if bert.encoder.embeddings.word.weight.device.type != "cpu":
+    if bert.device.type != "cpu":
         return bert if dtype == torch.float32 else deepcopy(bert).to(dtype)
     if not isinstance(bert.encoder, BertEncoder):
         return pack_linears(deepcopy(bert).to(dtype), dtype)

@@ -24,6 +24,7 @@ from bertsmith.errors import InputError, ModelFolderError, TokenizerError
 from bertsmith.inference.embedding import Pooling, embed_texts
 from bertsmith.inference.fast import fast_copy
 from bertsmith.model.bert import Bert
+from bertsmith.model.device import choose_device
 from bertsmith.model.folder import read_model_folder
 from bertsmith.model.memory import keep_freed_memory
 from bertsmith.model.precision import choose_precision
@@ -84,11 +85,11 @@ class Predictor:
             )
         if precision not in get_args(Precision):
             raise InputError(f'precision "{precision}" is not known; there are {", ".join(get_args(Precision))}')
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = choose_device()
         self.bert = bert.eval().to(device)
         self.tokenizer = tokenizer
         self.name = name
-        self.precision = choose_precision(precision)
+        self.precision = choose_precision(precision, device)
 
     def __getstate__(self) -> dict[str, Any]:
         # Packed weights cannot be copied; each process packs its own.

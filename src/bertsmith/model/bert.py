@@ -74,6 +74,11 @@ class Bert(nn.Module):
             self.to_empty(device=generator.device)
             initialise(self, config, generator)
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights lie, and its batches belong."""
+        return self.encoder.embeddings.word.weight.device
+
     def forward(
         self,
         input_ids: Tensor,

@@ -14,13 +14,16 @@ from bertsmith.model.linear import product
 WORTHWHILE = 1.5
 
 
-def choose_precision(asked: Precision) -> Precision:
+def choose_precision(asked: Precision, device: torch.device) -> Precision:
     """The format of the products: as asked, or for "auto" bfloat16 where it is clearly faster than float32.
 
-    Takes about a tenth of a second on a fast machine; slow bfloat16 (no hardware for it) is noticed after one product.
+    Of a CUDA device it is known. A processor is measured, which takes about a tenth of a second on a fast machine; slow
+    bfloat16 (no hardware for it) is noticed after one product.
     """
     if asked != "auto":
         return asked
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     float32 = _product_seconds(torch.float32, tries=5)
     first = _product_seconds(torch.bfloat16, tries=1)
     if first > 4 * float32:

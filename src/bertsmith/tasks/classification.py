@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -29,6 +28,7 @@ from bertsmith.data.labelled.labels import named_labels
 from bertsmith.data.labelled.texts import read_classified, stream_texts
 from bertsmith.data.windows import Encoded, WindowBatch
 from bertsmith.errors import CorpusError
+from bertsmith.model.device import on_device
 from bertsmith.tasks.findings import MOST_WRONG, Findings, Mistake, Table
 from bertsmith.tasks.finetuning import FinetuneTask, Float32s
 from bertsmith.tasks.sequences import mean_of_groups, windows_of
@@ -113,8 +113,8 @@ class ClassificationTask(FinetuneTask[TextExample, Classification]):
     def losses(self, logits: Tensor, batch: WindowBatch) -> Tensor:
         per_window = mean_of_groups(logits, batch.places_of)  # (P, O) -> (W, O)
         per_text = mean_of_groups(per_window, batch.windows_of)  # (W, O) -> (E, O)
-        targets = torch.from_numpy(batch.labels).to(logits.device)
-        weights = None if self.class_weights is None else torch.from_numpy(self.class_weights).to(logits.device)
+        targets = on_device(batch.labels, logits.device)
+        weights = None if self.class_weights is None else on_device(self.class_weights, logits.device)
         if not self.head.multi_label:
             return F.cross_entropy(per_text, targets, weight=weights, reduction="sum")
         # The mean over the labels, as in `transformers`.

@@ -106,7 +106,7 @@ def fill_texts(
 def _masked_logits(bert: Bert, windows: Sequence[Window]) -> Tensor:
     """(M, V), window after window."""
     batch = batch_windows([Encoded((window,), np.empty(0)) for window in windows])
-    return bert.masked_lm_logits(read_places(bert, batch, slice(None), batch.places)())
+    return bert.masked_lm_logits(read_places(bert, batch, slice(None), batch.places))
 
 
 def _best(logits: Tensor, count: int, vocab_size: int, allowed: list[int] | None) -> Iterator[_Best]:

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from bertsmith.config import FinetuneConfig, HeadConfig, LabelledConfig, TaskName
 from bertsmith.data.feed import MICRO_BATCH_TOKENS
 from bertsmith.data.labelled.examples import BadExamples, Labelled
 from bertsmith.data.windows import BATCH_TOKENS, Encoded, Window, WindowBatch, batch_windows, token_budget_batches
 from bertsmith.model.bert import Bert
+from bertsmith.model.device import on_device
 from bertsmith.tasks.findings import Findings
 from bertsmith.tasks.places import read_places
 from bertsmith.text.streams import BadInput, BadInputs
@@ -154,7 +154,7 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
         """What the head says at the places of a batch, (P, O)."""
         if batch.features is None:
             return model.task_logits(cls.head_input(model, batch))
-        return model.task_logits(torch.from_numpy(batch.features).to(model.encoder.embeddings.word.weight.device))
+        return model.task_logits(on_device(batch.features, model.device))
 
     @staticmethod
     def head_input(model: Bert, batch: WindowBatch) -> Tensor:
@@ -172,11 +172,11 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
         read = []
         for part in range(-(-rows // step)):
             places = batch.places[part_of_place == part] - part * width * step
-            compute = read_places(model, batch, slice(part * step, (part + 1) * step), places)
-            read.append(checkpoint(compute, use_reentrant=False) if training and step < rows else compute())
+            these = slice(part * step, (part + 1) * step)
+            read.append(read_places(model, batch, these, places, twice=training and step < rows))
         if step < rows:  # part after part -> in the order of the places
             back = np.argsort(np.argsort(part_of_place, kind="stable"), kind="stable")
-            return torch.cat(read)[torch.from_numpy(back).to(read[0].device)]
+            return torch.cat(read)[on_device(back, model.device)]
         return read[0]
 
     # What is made of it.

@@ -26,6 +26,7 @@ from bertsmith.config import FinetuneConfig, HeadConfig, LabelledConfig
 from bertsmith.data.labelled.choices import read_choices, stream_choices
 from bertsmith.data.labelled.examples import ChoiceExample, Labelled
 from bertsmith.data.windows import Encoded, WindowBatch
+from bertsmith.model.device import on_device
 from bertsmith.tasks.findings import MOST_WRONG, Findings, Mistake, Table
 from bertsmith.tasks.finetuning import FinetuneTask, Float32s
 from bertsmith.tasks.sequences import mean_of_groups, windows_of
@@ -88,11 +89,11 @@ class MultipleChoiceTask(FinetuneTask[ChoiceExample, Choice]):
     def losses(self, logits: Tensor, batch: WindowBatch) -> Tensor:
         windows_of, choices_of, right = _groups(batch)
         scores = mean_of_groups(mean_of_groups(logits, batch.places_of), windows_of)  # (P, 1) -> (W, 1) -> (C, 1)
-        example, choice = (torch.from_numpy(ids).to(logits.device) for ids in _rows_and_columns(choices_of))
+        example, choice = (on_device(ids, logits.device) for ids in _rows_and_columns(choices_of))
         # (C, 1) -> (E, most choices); a choice that an example does not have is impossible.
         ragged = logits.new_full((len(choices_of), int(choices_of.max())), -torch.inf)
         ragged = ragged.index_put((example, choice), scores[:, 0])
-        return F.cross_entropy(ragged, torch.from_numpy(right).to(logits.device), reduction="sum")
+        return F.cross_entropy(ragged, on_device(right, logits.device), reduction="sum")
 
     def join(self, example: ChoiceExample, encoded: Encoded, outputs: Sequence[Float32s]) -> Choice:
         windows_of = np.bincount(encoded.labels[:, 0])

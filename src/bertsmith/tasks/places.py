@@ -5,37 +5,34 @@ Letters: R rows, T tokens of a row, r rows of a part, p places of a part, D hidd
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from bertsmith.data.windows import WindowBatch
 from bertsmith.model.bert import Bert
+from bertsmith.model.device import on_device
 
 
-def read_places(model: Bert, batch: WindowBatch, rows: slice, places: NDArray[np.int64]) -> Callable[[], Tensor]:
-    """Some rows of a batch as a function that computes what the head reads of them.
+def read_places(
+    model: Bert, batch: WindowBatch, rows: slice, places: NDArray[np.int64], *, twice: bool = False
+) -> Tensor:
+    """What the head reads of some rows of a batch: `head_input` at the places, (p, D).
 
     Args:
         model: any.
         batch: the windows.
         rows: which of its R rows.
         places: (p,) indices into r * T.
-
-    Returns:
-        A function that gives `head_input` at the places, (p, D).
+        twice: keep nothing for the gradients but what is given, and compute it once more for them.
     """
-    device = model.encoder.embeddings.word.weight.device
-    names = ("input_ids", "token_type_ids", "position_ids", "sequence_ids")
-    input_ids, *others = (torch.from_numpy(getattr(batch, name)[rows]).to(device) for name in names)
-    token_type_ids, position_ids, sequence_ids = others
-    alone = bool((sequence_ids == 1).all())  # each row one window without padding: nothing to be blind to
-    wanted = torch.from_numpy(places).to(device)  # (p,)
+    alone = bool((batch.sequence_ids[rows] == 1).all())  # each row one window, no padding: nothing to be blind to
+    names = ("token_type_ids", "position_ids", "sequence_ids")
+    token_type_ids, position_ids, sequence_ids = (on_device(getattr(batch, name)[rows], model.device) for name in names)
+    wanted = on_device(places, model.device)  # (p,)
 
-    def compute() -> Tensor:
+    def compute(input_ids: Tensor) -> Tensor:
         return model.head_input(
             input_ids,
             token_type_ids=token_type_ids,
@@ -44,4 +41,9 @@ def read_places(model: Bert, batch: WindowBatch, rows: slice, places: NDArray[np
             places=wanted,
         )
 
-    return compute
+    given = on_device(batch.input_ids[rows], model.device)
+    if not twice:
+        return compute(given)
+    # By the device of its argument `checkpoint` knows whose generator is to draw the same dropout again.
+    read: Tensor = checkpoint(compute, given, use_reentrant=False)
+    return read

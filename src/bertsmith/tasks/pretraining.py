@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from bertsmith.config import Objective
 from bertsmith.data.batch import PretrainingBatch
 from bertsmith.model.bert import Bert, Part
+from bertsmith.model.device import on_device
 from bertsmith.tasks.linear_cross_entropy import linear_cross_entropy
 
 
@@ -56,15 +57,15 @@ class Pretraining:
     def _read(self, model: Bert, batch: PretrainingBatch) -> tuple[Tensor, Tensor | None]:
         """The hidden states at the masked places, (M, D), and at the sequences' [CLS], (S, D), or None for these."""
         hidden = model(
-            torch.from_numpy(batch.input_ids),
-            token_type_ids=torch.from_numpy(batch.token_type_ids),
-            position_ids=torch.from_numpy(batch.position_ids),
-            sequence_ids=torch.from_numpy(batch.sequence_ids),
+            on_device(batch.input_ids, model.device),
+            token_type_ids=on_device(batch.token_type_ids, model.device),
+            position_ids=on_device(batch.position_ids, model.device),
+            sequence_ids=on_device(batch.sequence_ids, model.device),
         ).flatten(0, 1)  # (B, T, D) -> (B * T, D)
-        masked = hidden.index_select(0, torch.from_numpy(batch.masked_places))  # (B * T, D) -> (M, D)
+        masked = hidden.index_select(0, on_device(batch.masked_places, model.device))  # (B * T, D) -> (M, D)
         if not self.next_sentence:
             return masked, None
-        return masked, hidden.index_select(0, torch.from_numpy(batch.cls_places))  # (B * T, D) -> (S, D)
+        return masked, hidden.index_select(0, on_device(batch.cls_places, model.device))  # (B * T, D) -> (S, D)
 
     def loss_counts(self, batch: PretrainingBatch) -> dict[str, int]:
         """Masked places and sequences of a batch."""
@@ -74,9 +75,10 @@ class Pretraining:
     def loss_sums(self, model: Bert, batch: PretrainingBatch) -> dict[str, Tensor]:
         """Cross-entropy of the hidden tokens and of the sentence order, summed, in nats."""
         masked, cls = self._read(model, batch)
-        sums = {"mlm": linear_cross_entropy(*model.masked_lm_product(masked), torch.from_numpy(batch.masked_labels))}
+        hidden_tokens = on_device(batch.masked_labels, model.device)
+        sums = {"mlm": linear_cross_entropy(*model.masked_lm_product(masked), hidden_tokens)}
         if cls is not None:
-            logits, labels = model.next_sentence_logits(cls), torch.from_numpy(batch.next_sentence_labels)
+            logits, labels = model.next_sentence_logits(cls), on_device(batch.next_sentence_labels, model.device)
             sums["nsp"] = F.cross_entropy(logits.float(), labels, reduction="sum")
         return sums
 
@@ -108,9 +110,9 @@ class Pretraining:
     def _guessed(self, model: Bert, batch: PretrainingBatch) -> dict[str, tuple[Tensor, Tensor]]:
         """For each objective the logits, (M, V) or (S, 2), and what is right, (M,) or (S,)."""
         guesses = self.guess(model, batch)
-        guessed = {"mlm": (guesses.masked_lm, torch.from_numpy(batch.masked_labels))}
+        guessed = {"mlm": (guesses.masked_lm, on_device(batch.masked_labels, model.device))}
         if guesses.next_sentence is not None:
-            guessed["nsp"] = (guesses.next_sentence, torch.from_numpy(batch.next_sentence_labels))
+            guessed["nsp"] = (guesses.next_sentence, on_device(batch.next_sentence_labels, model.device))
         return guessed
 
 

@@ -28,6 +28,7 @@ from bertsmith.data.labelled.examples import Labelled, QuestionExample
 from bertsmith.data.labelled.questions import read_questions, stream_questions
 from bertsmith.data.windows import Encoded, WindowBatch
 from bertsmith.errors import CorpusError
+from bertsmith.model.device import on_device
 from bertsmith.tasks.findings import Findings
 from bertsmith.tasks.finetuning import FinetuneTask, Float32s
 from bertsmith.tasks.question_findings import question_findings
@@ -133,15 +134,17 @@ class QuestionAnsweringTask(FinetuneTask[QuestionExample, AnswerSpan]):
     # Windows -> loss.
 
     def losses(self, logits: Tensor, batch: WindowBatch) -> Tensor:
-        places_of = torch.from_numpy(batch.places_of).to(logits.device)
+        places_of = on_device(batch.places_of, logits.device)
         count = len(batch.places_of)
-        window = torch.repeat_interleave(torch.arange(count, device=logits.device), places_of)  # (P,)
+        window = torch.repeat_interleave(  # (P,)
+            torch.arange(count, device=logits.device), places_of, output_size=len(logits)
+        )
         first = torch.cumsum(places_of, 0) - places_of
         place = torch.arange(len(logits), device=logits.device) - first[window]
         # (P, 2) -> (W, longest, 2); what is not there is impossible.
         ragged = logits.new_full((count, int(batch.places_of.max()), 2), -torch.inf)
         ragged = ragged.index_put((window, place), logits)
-        targets = torch.from_numpy(batch.labels).to(logits.device)
+        targets = on_device(batch.labels, logits.device)
         return F.cross_entropy(ragged, targets, reduction="sum") / 2  # the mean of first and last token
 
     def loss_counts(self, batch: WindowBatch) -> dict[str, int]:

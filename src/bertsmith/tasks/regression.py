@@ -24,6 +24,7 @@ from bertsmith.data.labelled.texts import read_scored, stream_texts
 from bertsmith.data.windows import Encoded, WindowBatch
 from bertsmith.errors import CorpusError
 from bertsmith.model.bert import Bert
+from bertsmith.model.device import on_device
 from bertsmith.tasks.findings import MOST_WRONG, Findings, Mistake
 from bertsmith.tasks.finetuning import FinetuneTask, Float32s
 from bertsmith.tasks.sequences import mean_of_groups, windows_of
@@ -60,7 +61,7 @@ class RegressionTask(FinetuneTask[TextExample, float]):
 
     def losses(self, logits: Tensor, batch: WindowBatch) -> Tensor:
         per_text = mean_of_groups(mean_of_groups(logits, batch.places_of), batch.windows_of)[:, 0]  # (P, 1) -> (E,)
-        targets = (torch.from_numpy(batch.labels).to(logits.device) - self.head.score_mean) / self.head.score_scale
+        targets = (on_device(batch.labels, logits.device) - self.head.score_mean) / self.head.score_scale
         return (per_text - targets).square().sum()
 
     def join(self, example: TextExample, encoded: Encoded, outputs: Sequence[Float32s]) -> float:

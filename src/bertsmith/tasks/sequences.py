@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bertsmith.data.windows import Window, sliding_windows
+from bertsmith.model.device import on_device
 from bertsmith.tasks.finetuning import FinetuneTask
 from bertsmith.text.wordpiece import WordPiece
 
@@ -95,7 +96,7 @@ def mean_of_groups(logits: Tensor, sizes: NDArray[np.int64]) -> Tensor:
     """(P, O) -> (G, O), the mean of each run of `sizes` rows; sizes (G,) sum to P."""
     if (sizes == 1).all():
         return logits
-    counts = torch.from_numpy(sizes).to(logits.device)
-    group = torch.repeat_interleave(torch.arange(len(sizes), device=logits.device), counts)
+    counts = on_device(sizes, logits.device)
+    group = torch.repeat_interleave(torch.arange(len(sizes), device=logits.device), counts, output_size=len(logits))
     sums = torch.zeros(len(sizes), logits.shape[1], dtype=logits.dtype, device=logits.device)
     return sums.index_add(0, group, logits) / counts[:, None]

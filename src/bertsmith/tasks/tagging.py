@@ -18,7 +18,6 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -31,6 +30,7 @@ from bertsmith.data.labelled.words import read_tagged, stream_words, tagged_text
 from bertsmith.data.windows import Encoded, WindowBatch
 from bertsmith.data.word_windows import first_piece_windows
 from bertsmith.errors import CorpusError
+from bertsmith.model.device import on_device
 from bertsmith.tasks.findings import Findings
 from bertsmith.tasks.finetuning import FinetuneTask, Float32s
 from bertsmith.tasks.tag_decoding import TagDecoder, marked_spans
@@ -151,8 +151,8 @@ class TaggingTask(FinetuneTask[TaggedText, Tagging]):
         return np.array([self._ids[tag] for tag in example.tags or ()], np.int64)
 
     def losses(self, logits: Tensor, batch: WindowBatch) -> Tensor:
-        targets = torch.from_numpy(batch.labels).to(logits.device)  # (P,), as the places
-        weights = None if self.class_weights is None else torch.from_numpy(self.class_weights).to(logits.device)
+        targets = on_device(batch.labels, logits.device)  # (P,), as the places
+        weights = None if self.class_weights is None else on_device(self.class_weights, logits.device)
         return F.cross_entropy(logits, targets, weight=weights, reduction="sum")
 
     def loss_counts(self, batch: WindowBatch) -> dict[str, int]:

@@ -76,7 +76,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
 
 def _write(folder: Path, checkpoint: Checkpoint) -> None:
     for name, tensors in zip(_FILES, (checkpoint.model, checkpoint.optimizer), strict=True):
-        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, folder / name, {"format": "pt"})
+        save_file({key: tensor.cpu().contiguous() for key, tensor in tensors.items()}, folder / name, {"format": "pt"})
     if checkpoint.best:
         link_or_copy(checkpoint.best, folder / _BEST)
     state = {

@@ -15,6 +15,7 @@ from bertsmith.data.random_bits import generator
 from bertsmith.data.windows import Encoded
 from bertsmith.errors import ConfigError, CorpusError
 from bertsmith.model.bert import Bert
+from bertsmith.model.device import choose_device
 from bertsmith.model.folder import read_model_config
 from bertsmith.model.precision import choose_precision
 from bertsmith.progress import Reporter
@@ -128,8 +129,9 @@ def read_course(
     Raises:
         CorpusError: broken examples, or too few.
         ModelFolderError, TokenizerError: the folder is none, or has no tokenizer.
+        ConfigError: options that do not fit the task, or the machine.
     """
-    kind = task_class(name)
+    kind, device = task_class(name), choose_device(config.device)
     shape = read_model_config(source)
     check_layers(config, shape.num_hidden_layers)
     if reading.multi_label and kind.name != "classify":
@@ -159,7 +161,7 @@ def read_course(
             f"{count:,} of the {len(measured_on.examples):,} development examples read exactly as training examples "
             "do: figures on what was learned say little of what is new"
         )
-    precision = choose_precision(config.precision)
+    precision = choose_precision(config.precision, device)
     return Course(task, source, tokenizer, train, measured_on, precision, headline or task.headline)
 
 

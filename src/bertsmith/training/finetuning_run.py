@@ -17,6 +17,7 @@ from bertsmith.data.windows import WindowBatch
 from bertsmith.errors import CheckpointError
 from bertsmith.files import atomic_path, link_or_copy
 from bertsmith.model.bert import Bert
+from bertsmith.model.device import choose_device
 from bertsmith.model.folder import read_for_task
 from bertsmith.model.formats import load_hf_tensors, to_hf_tensors
 from bertsmith.progress import Reporter
@@ -72,7 +73,8 @@ class FinetuningRun:
         self.precision, self.data, self.headline = course.precision, course.data, course.headline
         self.config, self.folder, self.reporter = config, folder, reporter
         generator = torch.Generator().manual_seed(config.seed)
-        self.model, self.drawn = read_for_task(course.source, course.task.head, generator=generator)
+        model, self.drawn = read_for_task(course.source, course.task.head, generator=generator)
+        self.model = model.to(choose_device(config.device))
         prepare_model(self.model, config)
         self.journal = Journal(folder.journal if folder else None)
         self._best: dict[str, Tensor] = {}
@@ -191,7 +193,7 @@ class FinetuningRun:
         return tuned, metrics
 
     def _keep_best(self) -> None:
-        tensors = {name: tensor.clone() for name, tensor in to_hf_tensors(self.model).items()}
+        tensors = {name: tensor.to("cpu", copy=True) for name, tensor in to_hf_tensors(self.model).items()}
         if self.folder:
             with atomic_path(self._best_file) as beside:
                 save_file(tensors, beside, {"format": "pt"})
@@ -230,8 +232,8 @@ def _passes(config: FinetuneConfig, examples: int) -> float:
 
 
 def prepare_model(model: Bert, config: FinetuneConfig) -> None:
-    """Set dropout, freeze what is not to be trained, and let the words that no batch has cost nothing."""
-    model.encoder.embeddings.word.sparse = True
+    """Set dropout, freeze what is not to be trained, and on a processor let words that no batch has cost nothing."""
+    model.encoder.embeddings.word.sparse = model.device.type == "cpu"
     if config.dropout is not None:
         model.set_dropout(config.dropout)
     if config.feature_layers:

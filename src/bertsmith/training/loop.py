@@ -46,7 +46,7 @@ class Loop(Generic[Model, Batch]):
 
     Args:
         task: the losses.
-        model: trained in place.
+        model: trained in place, on the device where it lies.
         feed: the batches.
         recipe: budget, optimizer, precision.
         hooks: evaluation and checkpoints.
@@ -74,6 +74,7 @@ class Loop(Generic[Model, Batch]):
             epsilon=recipe.epsilon,
             muon=recipe.muon,
         )
+        self.device = next(model.parameters()).device
         self.progress = Progress(feed.start())
         self._saved_step, self._saved_at = 0, time.monotonic()
         self._pace, self._loss = 0.0, math.nan  # tokens a second of late; the last step's
@@ -93,8 +94,9 @@ class Loop(Generic[Model, Batch]):
             DiskFullError: a checkpoint could not be written; the one before is whole.
             DivergedError: the loss became infinite or no number.
         """
-        keep_freed_memory()
         gaps = Gaps()
+        if self.device.type == "cpu":
+            keep_freed_memory()
         with self._stopping() as stop, Ahead[FedStep[Batch]]() as ahead, self._track() as track:
             started = time.monotonic() - self.progress.seconds
             if self.progress.evaluation_due:
@@ -104,7 +106,8 @@ class Loop(Generic[Model, Batch]):
                 fed, before = ahead.take(), self._share()
                 ahead.ask(self._step_from(fed.state, self.progress.step + 1))
                 self._train(fed, before)
-                gaps.after_step()
+                if self.device.type == "cpu":
+                    gaps.after_step()
                 self.progress.seconds = time.monotonic() - started
                 self.progress.evaluation_due = self._evaluation_due(before)
                 # A stop saves first; the run measures when it goes on.
@@ -145,7 +148,8 @@ class Loop(Generic[Model, Batch]):
         now, recipe = self.progress, self.recipe
         rate = learning_rate(recipe.peak_learning_rate, share, warmup_share=recipe.warmup_share)
         set_learning_rate(self.optimizer, rate)
-        # Dropout draws from torch's own generator: seeded by the step, so that resuming needs none of its state.
+        # Dropout draws from torch's own generators, of every device: seeded by the step, so that resuming needs none
+        # of their state.
         torch.manual_seed(int(stream_key("dropout", recipe.seed, now.step) >> 1))
         self.model.train()
         losses = self._accumulate(fed.batches)
@@ -172,14 +176,17 @@ class Loop(Generic[Model, Batch]):
         for batch in batches:
             counts.update(self.task.loss_counts(batch))
         losses: Counter[str] = Counter()
-        fast = self.recipe.precision == "bfloat16"
         for batch in batches:
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=fast):
+            with self._mixed():
                 sums = self.task.loss_sums(self.model, batch)
             means = {name: loss / max(1, counts[name]) for name, loss in sums.items()}
             torch.autograd.backward(torch.stack(list(means.values())).sum())
             losses.update({name: mean.item() for name, mean in means.items()})
         return dict(losses)
+
+    def _mixed(self) -> torch.autocast:
+        """The products in the format of the run."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
 
     def _evaluation_due(self, before: float) -> bool:
         """Whether a step that began at a share of the budget has reached the next evaluation."""
@@ -192,8 +199,7 @@ class Loop(Generic[Model, Batch]):
 
     def _evaluate(self) -> None:
         self.model.eval()
-        fast = self.recipe.precision == "bfloat16"
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=fast):
+        with self._mixed():
             self.progress.metrics = self.hooks.evaluate(self._share())
         self.progress.evaluation_due = False
         self._write("evaluation", self.progress.metrics)

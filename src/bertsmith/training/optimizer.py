@@ -68,7 +68,8 @@ def _step_rows(table: Tensor, state: dict[str, Any], group: Mapping[str, Any]) -
     assert gradient is not None
     if not state:
         state |= {"step": torch.tensor(0.0)} | {moment: torch.zeros_like(table) for moment in _MOMENTS}
-        state[_TOUCHED] = torch.zeros(len(table), dtype=torch.bool)
+    if _TOUCHED not in state:  # nor is it after steps on a GPU, which are dense
+        state[_TOUCHED] = state["exp_avg_sq"].any(1)
     state[_TOUCHED][gradient.indices()[0]] = True
     rows = state[_TOUCHED].nonzero()[:, 0]
     wholes = (table, state["exp_avg"], state["exp_avg_sq"])
@@ -185,7 +186,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dic
 
 
 def load_optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` gave.
+    """Put back what `optimizer_tensors` gave, on the device of each parameter, whichever it was saved on.
 
     Raises:
         CheckpointError: tensors are missing or left over.
@@ -195,7 +196,9 @@ def load_optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module, t
         trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
         for name, parameter in trained:
             keys = _kept_of(name, left)
-            state = {key: left.pop(f"{key}.{name}") for key in keys}
+            state = {key: left.pop(f"{key}.{name}").to(parameter.device) for key in keys}
+            if parameter.device.type != "cpu":  # where every row is stepped, so that it would not stay true
+                state.pop(_TOUCHED, None)
             optimizer.state[parameter] = state
     except KeyError as missing:
         raise CheckpointError(f"the optimizer's state has no tensor {missing}") from None

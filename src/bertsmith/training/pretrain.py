@@ -12,6 +12,7 @@ from bertsmith.config import Config, CorpusConfig, PretrainConfig, TokenizerConf
 from bertsmith.data.prepare import prepare_corpus
 from bertsmith.data.shards import is_prepared, open_corpus
 from bertsmith.errors import ConfigError
+from bertsmith.model.device import choose_device
 from bertsmith.progress import Reporter, Silent
 from bertsmith.text.wordpiece import WordPiece
 from bertsmith.training.pretraining_run import PretrainingRun, PretrainResult
@@ -42,10 +43,11 @@ def pretrain(
         reporter: told of progress.
 
     Raises:
-        ConfigError: settings that contradict each other, or the run that the folder holds.
+        ConfigError: settings that contradict each other, the machine, or the run that the folder holds.
         CorpusError, PreparedCorpusError, TokenizerError: what is to be read is wrong.
         StoppedError: the user stopped the run; it was saved.
     """
+    choose_device(config.device)  # before text is prepared for what cannot be
     run = RunFolder(out)
     ready = open_corpus(Path(corpus[0])) if len(corpus) == 1 and is_prepared(Path(corpus[0])) else None
     if ready and tokenizer:

@@ -19,6 +19,7 @@ from bertsmith.data.shards import PreparedCorpus, Split
 from bertsmith.errors import CheckpointError, PreparedCorpusError, StoppedError
 from bertsmith.files import atomic_path, link_or_copy
 from bertsmith.model.bert import Bert
+from bertsmith.model.device import choose_device
 from bertsmith.model.folder import write_model_folder
 from bertsmith.model.formats import load_hf_tensors, to_hf_tensors
 from bertsmith.model.neighbour_heads import look_at_neighbours
@@ -81,7 +82,7 @@ class PretrainingRun:
         self.vocabulary = vocabulary_of(self.tokenizer)
         self.bert = new_model(
             config, self.task, vocab_size=self.tokenizer.vocab_size, pad_token_id=self.tokenizer.pad_id
-        )
+        ).to(choose_device(config.device))
         self.held_out = self._evaluation_batches()
         labels = np.concatenate([batch.masked_labels for batch in self.held_out])
         self.frequency_loss = frequency_loss(corpus.token_counts(), labels)
@@ -99,7 +100,8 @@ class PretrainingRun:
         """
         checkpoint = load_last_good(self.folder.checkpoints, warn=self.reporter.warn)
         # Measured once a run: going on in another format would not be the same run.
-        precision = checkpoint.state["run"]["precision"] if checkpoint else choose_precision(self.config.precision)
+        begun = checkpoint.state["run"] if checkpoint else {}
+        precision = begun.get("precision") or choose_precision(self.config.precision, self.bert.device)
         loop = self._loop(recipe_of(self.config, self._budget(), precision))
         if checkpoint:
             self._restore(loop, checkpoint)
@@ -202,7 +204,7 @@ class PretrainingRun:
         kind = ARCHITECTURES[config.architecture]
         self.reporter.say(
             f"{kind} {config.size}, {parameters / 1e6:.1f} M parameters, {config.objective}, "
-            f"{loop.recipe.precision}, {whole}{chosen}; "
+            f"{loop.recipe.precision}{'' if self.bert.device.type == 'cpu' else ' on CUDA'}, {whole}{chosen}; "
             f"always guessing by word frequency has a loss of {self.frequency_loss:.2f} nats"
         )
         if loop.finished:
