@@ -4,7 +4,8 @@ Letters: L layers, D hidden width, F feed-forward width, V vocabulary, T tokens 
 M masked places, S sequences.
 
     6 W n            the layers' matrices, W numbers in all (BERT: L (4 D² + 2 D F)): a multiplication and an addition
-                     for every token forward, two of each backward
+                     for every token forward, two of each backward; but those of the last layer past its attention
+                     (BERT: D² + 2 D F) at the M + S places alone that are read
     12 L T D n       attention: QKᵀ and PV, 2 T D each for every token and layer forward, twice that backward
     6 (V D + D²) M   the masked LM head, at the masked places alone
     6 (D² + 2 D) S   pooler and next-sentence head, at each sequence's [CLS]
@@ -50,7 +51,10 @@ def step_flops(model: Bert, counts: Counts) -> float:
     config = model.config
     width, layers = config.hidden_size, config.num_hidden_layers
     matrices = sum(weight.numel() for weight in model.encoder.layers.parameters() if weight.ndim == 2)
+    of_last = {name: weight for name, weight in model.encoder.layers[-1].named_parameters() if weight.ndim == 2}
+    after = sum(weight.numel() for name, weight in of_last.items() if name != "attention.qkv.weight")
     attention = 2 * layers * counts.row_length * width  # a token's, in the unit of `matrices`
     masked_lm = config.vocab_size * width + width**2
     next_sentence = width**2 + 2 * width
-    return 6.0 * ((matrices + attention) * counts.tokens + masked_lm * counts.masked + next_sentence * counts.sequences)
+    of_tokens = (matrices - after + attention) * counts.tokens + after * (counts.masked + counts.sequences)
+    return 6.0 * (of_tokens + masked_lm * counts.masked + next_sentence * counts.sequences)

@@ -55,16 +55,16 @@ class Pretraining:
 
     def _read(self, model: Bert, batch: PretrainingBatch) -> tuple[Tensor, Tensor | None]:
         """The hidden states at the masked places, (M, D), and at the sequences' [CLS], (S, D), or None for these."""
+        places = [batch.masked_places, *([batch.cls_places] if self.next_sentence else [])]
         hidden = model(
             torch.from_numpy(batch.input_ids),
             token_type_ids=torch.from_numpy(batch.token_type_ids),
             position_ids=torch.from_numpy(batch.position_ids),
             sequence_ids=torch.from_numpy(batch.sequence_ids),
-        ).flatten(0, 1)  # (B, T, D) -> (B * T, D)
-        masked = hidden.index_select(0, torch.from_numpy(batch.masked_places))  # (B * T, D) -> (M, D)
-        if not self.next_sentence:
-            return masked, None
-        return masked, hidden.index_select(0, torch.from_numpy(batch.cls_places))  # (B * T, D) -> (S, D)
+            places=torch.from_numpy(np.concatenate(places)),
+        )  # (B, T) -> (M + S, D)
+        masked, cls = hidden.tensor_split([len(batch.masked_places)])
+        return masked, cls if self.next_sentence else None
 
     def loss_counts(self, batch: PretrainingBatch) -> dict[str, int]:
         """Masked places and sequences of a batch."""
