@@ -85,6 +85,20 @@ def test_padding_gives_no_nan_and_no_sequence_ids_means_one_sequence_a_row(gradi
         torch.testing.assert_close(BERT(**{**full, "sequence_ids": None}), BERT(**full), atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.parametrize("architecture", ["bert", "modernbert"])
+def test_places_are_those_of_all_hidden_states_and_so_are_the_gradients(architecture):
+    options = {"local_attention": 4} if architecture == "modernbert" else {}
+    bert = Bert(ModelConfig(**TINY | options, architecture=architecture), generator=generator(0))
+    batch, places = rows([9, 4, 7], 9), torch.tensor([20, 0, 3, 3, 9])  # in any order, one of them twice
+    found = []
+    for hidden in (bert(**batch, places=places), bert(**batch).flatten(0, 1)[places]):
+        bert.zero_grad()
+        (hidden * torch.arange(hidden.numel()).view_as(hidden).cos()).sum().backward()
+        found.append([hidden.detach(), *(parameter.grad for parameter in bert.encoder.parameters())])
+    for mine, right in zip(*found, strict=True):
+        torch.testing.assert_close(mine, right, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("masked", [True, False])
 def test_the_fused_path_is_the_plain_path(masked):
     query, key, value = torch.randn(3, 2, 4, 9, 6, generator=generator(0))

@@ -9,7 +9,8 @@ batch n real tokens, M masked places, S sequences.
     2 (V D + D²) M   the masked LM head, at the masked places alone
     2 (D² + 2 D) S   pooler and next-sentence head, at each sequence's [CLS]; of a fine-tuned model D² + O D
 
-The backward pass needs twice as much again. Embedding look-ups, LayerNorm, activations, softmax, dropout and the
+A step has no need of the last layer past its attention (BERT: D² + 2 D F) but at the M + S places that are read; the
+backward pass needs twice as much again. Embedding look-ups, LayerNorm, activations, softmax, dropout and the
 optimizer are not counted, nor is what is computed on padding or computed twice. A row that holds several sequences
 counts as one of T tokens.
 
@@ -50,7 +51,10 @@ def step_flops(model: Bert, counts: Counts) -> float:
         model: its shape alone is read, so that it may lie on the meta device.
         counts: of the batches.
     """
-    return 3 * forward_flops(model, counts)
+    unread = counts.tokens - counts.masked - counts.sequences
+    last = model.encoder.layers[-1]
+    after = _matrices(last) - last.get_parameter("attention.qkv.weight").numel()
+    return 3 * (forward_flops(model, counts) - 2.0 * after * unread)
 
 
 def forward_flops(model: Bert, counts: Counts) -> float:

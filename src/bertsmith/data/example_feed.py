@@ -24,10 +24,11 @@ class ExampleFeed:
         encoded: the examples.
         batch_size: examples of a step.
         seed: of the order.
+        room: tokens that a row may have, for rows that are computed faster; see `batch_windows`.
     """
 
-    def __init__(self, encoded: Sequence[Encoded], *, batch_size: int, seed: int) -> None:
-        self.encoded, self.batch_size, self.seed = encoded, batch_size, seed
+    def __init__(self, encoded: Sequence[Encoded], *, batch_size: int, seed: int, room: int = 0) -> None:
+        self.encoded, self.batch_size, self.seed, self.room = encoded, batch_size, seed, room
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
     @staticmethod
@@ -45,7 +46,7 @@ class ExampleFeed:
             after = {"epoch": epoch + 1, "example": 0}
         tokens = sum(each.tokens for each in chosen)
         epochs = after["epoch"] + after["example"] / len(self.encoded)
-        return Step([batch_windows(part) for part in _parts(chosen)], tokens, epochs, after)
+        return Step([batch_windows(part, room=self.room) for part in _parts(chosen)], tokens, epochs, after)
 
     def _shuffled(self, epoch: int) -> NDArray[np.int64]:
         return generator("examples", self.seed, epoch).permutation(len(self.encoded))

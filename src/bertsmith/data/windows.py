@@ -21,6 +21,7 @@ from bertsmith.data.packing import pack
 Int64s = NDArray[np.int64]
 
 BATCH_TOKENS = 2048  # that a model predicts from at once: with more they leave the cache, with fewer the calls weigh
+ROW_MULTIPLE = 32  # softmax of rows of any other length is several times as slow in bfloat16
 
 
 @dataclass(frozen=True)
@@ -96,11 +97,18 @@ class WindowBatch:
         return np.repeat(np.arange(len(self.windows_of)), self.windows_of)
 
 
-def batch_windows(encoded: Sequence[Encoded]) -> WindowBatch:
-    """Pack the windows of some examples; a row is as long as the longest of them."""
+def batch_windows(encoded: Sequence[Encoded], *, room: int = 0) -> WindowBatch:
+    """Pack the windows of some examples.
+
+    Args:
+        encoded: the examples.
+        room: a row is as long as the longest window; or up to this many tokens, if that makes it a multiple of
+            ROW_MULTIPLE.
+    """
     windows = [window for each in encoded for window in each.windows]
     lengths = np.array([len(window.input_ids) for window in windows], np.int64)
-    width = int(lengths.max())
+    longest = int(lengths.max())
+    width = max(longest, min(room, -(-longest // ROW_MULTIPLE) * ROW_MULTIPLE))
     rows = pack(lengths, width)
     # Of each window: its row, its number in the row, where it starts in the row.
     row, number, start = (np.zeros(len(windows), np.int64) for _ in range(3))

@@ -57,8 +57,13 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width, bias=biased)  # query, key, value under one another: one product
         self.output = nn.Linear(width, width, bias=biased)
 
-    def forward(self, hidden: Tensor, bias: Tensor | None, by: Rotary | None = None) -> Tensor:
-        """(B, T, D), bias (B, 1, T, T) or None where every token of a row sees every other -> (B, T, D)."""
+    def forward(
+        self, hidden: Tensor, bias: Tensor | None, by: Rotary | None = None, places: Tensor | None = None
+    ) -> Tensor:
+        """(B, T, D), bias (B, 1, T, T) or None where every token of a row sees every other -> (B, T, D).
+
+        With places (P,), indices into B * T, what they alone see: (P, D).
+        """
         qkv = self.qkv(hidden).unflatten(-1, (3, self.heads, -1))  # (B, T, D) -> (B, T, 3, N, H)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # (B, T, 3, N, H) -> 3 x (B, N, T, H)
         if by is not None:
@@ -68,8 +73,14 @@ class SelfAttention(nn.Module):
         by_hand = hidden.device.type == "cpu" and share < 1 and (share > 0 or qkv.requires_grad)
         attend = attention_step if by_hand else F.scaled_dot_product_attention
         mixed = attend(query, key, value, bias, share)
-        joined: Tensor = self.output(mixed.transpose(1, 2).flatten(2))  # (B, N, T, H) -> (B, T, D)
-        return joined
+        joined = mixed.transpose(1, 2).flatten(2)  # (B, N, T, H) -> (B, T, D)
+        projected: Tensor = self.output(joined if places is None else at_places(joined, places))
+        return projected
+
+
+def at_places(hidden: Tensor, places: Tensor) -> Tensor:
+    """Some of the places of all rows: (B, T, D), (P,) indices into B * T -> (P, D)."""
+    return hidden.flatten(0, 1).index_select(0, places)
 
 
 def plain_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, share: float) -> Tensor:

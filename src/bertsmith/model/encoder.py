@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from bertsmith.config import ModelConfig
 from bertsmith.errors import ShapeError
-from bertsmith.model.attention import SelfAttention, attention_bias, scores_dtype
+from bertsmith.model.attention import SelfAttention, at_places, attention_bias, scores_dtype
 from bertsmith.model.dropout import Dropout
 from bertsmith.model.linear import Linear
 
@@ -55,16 +55,17 @@ class BertEncoder(nn.Module):
             places: (P,) int, the only tokens whose hidden states are wanted, as indices into B * T; None for all.
 
         Returns:
-            (B, T, D); what stands at padding means nothing. Or (P, D).
+            (B, T, D); what stands at padding means nothing. Or (P, D), for less: the last layer computes nothing else.
 
         Raises:
             ShapeError: rows longer than `max_position_embeddings`.
         """
         hidden: Tensor = self.embeddings(input_ids, token_type_ids, position_ids)  # (B, T) -> (B, T, D)
         bias = _bias(sequence_ids, hidden)
-        for layer in self.layers:
+        for layer in self.layers[:-1]:
             hidden = layer(hidden, bias)
-        return hidden if places is None else hidden.flatten(0, 1).index_select(0, places)
+        last: Tensor = self.layers[-1](hidden, bias, places)
+        return last
 
     def hidden_states(
         self, input_ids: Tensor, *, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None
@@ -131,9 +132,13 @@ class Layer(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden: Tensor, bias: Tensor | None) -> Tensor:
-        """(B, T, D), bias (B, 1, T, T) or None -> (B, T, D)."""
-        attended = self.attention_norm(hidden + self.dropout(self.attention(hidden, bias)))
+    def forward(self, hidden: Tensor, bias: Tensor | None, places: Tensor | None = None) -> Tensor:
+        """(B, T, D), bias (B, 1, T, T) or None -> (B, T, D); with places (P,), indices into B * T, their (P, D) alone.
+
+        The last layer is asked for the places that are read: past its attention the others change nothing.
+        """
+        seen = self.dropout(self.attention(hidden, bias, places=places))
+        attended = self.attention_norm(seen + (hidden if places is None else at_places(hidden, places)))
         fed = self.narrow(self.activation(self.widen(attended)))  # (B, T, D) -> (B, T, F) -> (B, T, D)
         layered: Tensor = self.feed_forward_norm(attended + self.dropout(fed))
         return layered

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bertsmith.config import ModelConfig
-from bertsmith.model.attention import SelfAttention, attention_bias, scores_dtype
+from bertsmith.model.attention import SelfAttention, at_places, attention_bias, scores_dtype
 from bertsmith.model.dropout import Dropout
 from bertsmith.model.encoder import ACTIVATIONS, check_length, embedding_table
 from bertsmith.model.linear import Linear
@@ -59,9 +59,10 @@ class ModernEncoder(nn.Module):
         `BertEncoder.forward` says what the arguments are.
         """
         hidden: Tensor = self.embeddings(input_ids)  # (B, T) -> (B, T, D)
-        for layer, sight in zip(self.layers, self.sights(hidden, position_ids, sequence_ids), strict=True):
+        *sights, of_last = self.sights(hidden, position_ids, sequence_ids)
+        for layer, sight in zip(self.layers[:-1], sights, strict=True):
             hidden = layer(hidden, *sight)
-        normed: Tensor = self.final_norm(hidden if places is None else hidden.flatten(0, 1).index_select(0, places))
+        normed: Tensor = self.final_norm(self.layers[-1](hidden, *of_last, places))
         return normed
 
     def hidden_states(
@@ -121,9 +122,10 @@ class ModernLayer(nn.Module):
         self.narrow = Linear(inner, width, bias=False)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden: Tensor, bias: Tensor | None, by: Rotary) -> Tensor:
-        """(B, T, D), bias (B, 1, T, T) or None, the angles of the places -> (B, T, D)."""
-        hidden = hidden + self.attention_dropout(self.attention(self.attention_norm(hidden), bias, by))
+    def forward(self, hidden: Tensor, bias: Tensor | None, by: Rotary, places: Tensor | None = None) -> Tensor:
+        """(B, T, D), bias (B, 1, T, T) or None, the angles -> (B, T, D); or (P, D), as in `Layer` of BERT."""
+        seen = self.attention_dropout(self.attention(self.attention_norm(hidden), bias, by, places))
+        hidden = seen + (hidden if places is None else at_places(hidden, places))
         gated, gate = self.widen(self.feed_forward_norm(hidden)).chunk(2, dim=-1)  # (B, T, D) -> 2 x (B, T, F)
         fed: Tensor = self.narrow(self.dropout(self.activation(gated) * gate))  # (B, T, F) -> (B, T, D)
         return hidden + fed

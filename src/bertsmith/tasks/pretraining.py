@@ -56,16 +56,16 @@ class Pretraining:
 
     def _read(self, model: Bert, batch: PretrainingBatch) -> tuple[Tensor, Tensor | None]:
         """The hidden states at the masked places, (M, D), and at the sequences' [CLS], (S, D), or None for these."""
+        places = [batch.masked_places, *([batch.cls_places] if self.next_sentence else [])]
         hidden = model(
             on_device(batch.input_ids, model.device),
             token_type_ids=on_device(batch.token_type_ids, model.device),
             position_ids=on_device(batch.position_ids, model.device),
             sequence_ids=on_device(batch.sequence_ids, model.device),
-        ).flatten(0, 1)  # (B, T, D) -> (B * T, D)
-        masked = hidden.index_select(0, on_device(batch.masked_places, model.device))  # (B * T, D) -> (M, D)
-        if not self.next_sentence:
-            return masked, None
-        return masked, hidden.index_select(0, on_device(batch.cls_places, model.device))  # (B * T, D) -> (S, D)
+            places=on_device(np.concatenate(places), model.device),
+        )  # (B, T) -> (M + S, D)
+        masked, cls = hidden.tensor_split([len(batch.masked_places)])
+        return masked, cls if self.next_sentence else None
 
     def loss_counts(self, batch: PretrainingBatch) -> dict[str, int]:
         """Masked places and sequences of a batch."""

@@ -147,7 +147,9 @@ class FinetuningRun:
         return Loop(
             self.task,
             model=self.model,
-            feed=ExampleFeed(self.train.encoded, batch_size=config.batch_size, seed=config.seed),
+            feed=ExampleFeed(
+                self.train.encoded, batch_size=config.batch_size, seed=config.seed, room=self.task.window_tokens
+            ),
             recipe=recipe,
             hooks=hooks,
             journal=self.journal,
