@@ -48,13 +48,15 @@ def test_a_batch_holds_each_window_whole_and_apart(texts):
     assert len(keys) == len(flat)  # no two windows of a row are one sequence
 
 
-@pytest.mark.parametrize(("room", "rows"), [(0, (2, 23)), (40, (1, 32)), (30, (1, 30))])
-def test_rows_are_a_multiple_of_32_long_as_far_as_there_is_room(room, rows):
-    encoded = [Encoded((window(list(range(length)), [0]),), np.array([0])) for length in (23, 7)]
+@pytest.mark.parametrize(
+    ("room", "longest", "rows"), [(0, 23, (2, 23)), (40, 23, (1, 32)), (30, 23, (2, 23)), (40, 15, (2, 15))]
+)
+def test_rows_are_a_multiple_of_32_long_where_that_is_near_and_there_is_room(room, longest, rows):
+    encoded = [Encoded((window(list(range(length)), [0]),), np.array([0])) for length in (longest, 30 - longest)]
     batch = batch_windows(encoded, room=room)
     assert batch.input_ids.shape == rows
     assert batch.tokens == 30
-    assert (batch.sequence_ids == 0).sum() == rows[0] * rows[1] - 30
+    assert np.count_nonzero(batch.sequence_ids) == 30
 
 
 @given(st.integers(0, 400), st.integers(2, 60), st.data())

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from bertsmith.config import ModelConfig
 from bertsmith.errors import ConfigError, ShapeError
+from bertsmith.model import attention
 from bertsmith.model.attention import attention_bias, plain_attention
 from bertsmith.model.bert import Bert
 
@@ -97,6 +98,32 @@ def test_places_are_those_of_all_hidden_states_and_so_are_the_gradients(architec
         found.append([hidden.detach(), *(parameter.grad for parameter in bert.encoder.parameters())])
     for mine, right in zip(*found, strict=True):
         torch.testing.assert_close(mine, right, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_sequence_by_sequence_is_the_same_as_packed_rows_with_a_bias(dtype, monkeypatch):
+    lengths = [[9, 8], [12], [3, 7, 10]]
+    each = [packed(rows(row, 12, seed), row, 20) for seed, row in enumerate(lengths)]
+    batch = {name: torch.cat([row[name] for row in each]) for name in each[0]}
+    places = torch.tensor([40, 0, 9, 31, 43, 59])  # the last, (2, 19), ends the row of 3 + 7 + 10
+    found = []
+    for least in (1000, 1):
+        monkeypatch.setattr(attention, "LONG_TOKENS", least)
+        assert (attention.long_sequences(batch["sequence_ids"]) is None) == (least == 1000)
+        BERT.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            hidden = BERT(**batch, places=places)
+        (hidden * torch.arange(hidden.numel()).view_as(hidden).cos()).sum().backward()
+        found.append([hidden.detach(), *(parameter.grad for parameter in BERT.encoder.parameters())])
+    near = 1e-5 if dtype == torch.float32 else 0.1
+    for mine, right in zip(*found, strict=True):
+        torch.testing.assert_close(mine.float(), right.float(), atol=near, rtol=near)
+    BERT.zero_grad()
+
+
+def test_lengths_of_the_sequences():
+    ids = torch.tensor([[1, 1, 2, 0], [1, 1, 1, 1], [1, 2, 2, 2]])
+    assert attention.sequence_lengths(ids) == [2, 1, 4, 1, 3]
 
 
 @pytest.mark.parametrize("masked", [True, False])

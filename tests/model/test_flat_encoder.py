@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from bertsmith.config import ModelConfig
 from bertsmith.data.windows import Encoded, Window, batch_windows
 from bertsmith.model import flat_encoder, packed
+from bertsmith.model.attention import sequence_lengths
 from bertsmith.model.encoder import BertEncoder
 from bertsmith.model.flat_encoder import FlatEncoder, Run, attention
 from bertsmith.model.packed import PackedLinear, can_pack
@@ -104,7 +105,7 @@ def test_attention_in_bfloat16_is_attention(tokens):
 
 def test_neighbours_of_equal_length_go_together_up_to_512_tokens():
     ids = torch.tensor([[1, 1, 2, 2, 3, 0], [1, 1, 2, 0, 0, 0], [1, 1, 1, 1, 1, 1]])
-    assert flat_encoder._lengths(ids) == [2, 2, 1, 2, 1, 6]
+    assert sequence_lengths(ids) == [2, 2, 1, 2, 1, 6]
     assert flat_encoder._runs([2, 2, 1, 2, 6]) == [Run(0, 2, 2), Run(4, 1, 1), Run(5, 1, 2), Run(7, 1, 6)]
     assert flat_encoder._runs([200] * 5) == [Run(0, 2, 200), Run(400, 2, 200), Run(800, 1, 200)]
     assert flat_encoder._runs([600, 600]) == [Run(0, 1, 600), Run(600, 1, 600)]

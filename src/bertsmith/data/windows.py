@@ -102,13 +102,14 @@ def batch_windows(encoded: Sequence[Encoded], *, room: int = 0) -> WindowBatch:
 
     Args:
         encoded: the examples.
-        room: a row is as long as the longest window; or up to this many tokens, if that makes it a multiple of
-            ROW_MULTIPLE.
+        room: a row is as long as the longest window; or the next multiple of ROW_MULTIPLE, if that is near and not
+            beyond this many tokens.
     """
     windows = [window for each in encoded for window in each.windows]
     lengths = np.array([len(window.input_ids) for window in windows], np.int64)
     longest = int(lengths.max())
-    width = max(longest, min(room, -(-longest // ROW_MULTIPLE) * ROW_MULTIPLE))
+    rounded = -(-longest // ROW_MULTIPLE) * ROW_MULTIPLE
+    width = rounded if rounded <= min(room, longest + ROW_MULTIPLE // 2) else longest
     rows = pack(lengths, width)
     # Of each window: its row, its number in the row, where it starts in the row.
     row, number, start = (np.zeros(len(windows), np.int64) for _ in range(3))

@@ -3,6 +3,7 @@
 Letters: B rows of the batch, T tokens of a row, N heads, H head width, D = N * H hidden width.
 """
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,6 +12,11 @@ from bertsmith.config import ModelConfig
 from bertsmith.model.attention_step import attention_step
 from bertsmith.model.dropout import dropout
 from bertsmith.model.rotary import Rotary, rotate
+
+LONG_TOKENS = 96  # of a sequence in the mean, from which attention goes sequence by sequence
+# What a token sees: (B, 1, T, T), added to the scores of a row; None for all of its row; or, of one row that is nothing
+# but long sequences side by side, their lengths: each sees itself, and no score of two of them is ever made.
+Sight = Tensor | tuple[int, ...] | None
 
 
 def attention_bias(sequence_ids: Tensor, dtype: torch.dtype, *, reach: int | None = None) -> Tensor:
@@ -32,6 +38,28 @@ def attention_bias(sequence_ids: Tensor, dtype: torch.dtype, *, reach: int | Non
         apart = apart | ((places[:, None] - places).abs() > reach)
     bias = torch.zeros(apart.shape, dtype=dtype, device=apart.device)
     return bias.masked_fill_(apart, float("-inf"))[:, None]  # (B, T, T) -> (B, 1, T, T)
+
+
+def sequence_lengths(sequence_ids: Tensor) -> list[int]:
+    """(B, T) -> the tokens of each sequence, in order; a sequence's lie side by side."""
+    ids = sequence_ids.numpy()
+    begins = np.ones(ids.shape, bool)
+    begins[:, 1:] = ids[:, 1:] != ids[:, :-1]
+    starts = np.flatnonzero(begins)
+    lengths: list[int] = np.diff(starts, append=ids.size)[ids.flat[starts] > 0].tolist()
+    return lengths
+
+
+def long_sequences(sequence_ids: Tensor) -> tuple[Tensor, tuple[int, ...]] | None:
+    """The tokens of all sequences, (N,) indices into B * T, and the sequences' lengths, which sum to N: what is left
+    of (B, T) without padding. None where the sequences are so short that one call for each costs more than it saves.
+    """
+    if sequence_ids.device.type != "cpu":
+        return None
+    lengths = sequence_lengths(sequence_ids)
+    if sum(lengths) < LONG_TOKENS * max(1, len(lengths)):
+        return None
+    return sequence_ids.flatten().nonzero().flatten(), tuple(lengths)
 
 
 def scores_dtype(hidden: Tensor) -> torch.dtype:
@@ -57,25 +85,27 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width, bias=biased)  # query, key, value under one another: one product
         self.output = nn.Linear(width, width, bias=biased)
 
-    def forward(
-        self, hidden: Tensor, bias: Tensor | None, by: Rotary | None = None, places: Tensor | None = None
-    ) -> Tensor:
-        """(B, T, D), bias (B, 1, T, T) or None where every token of a row sees every other -> (B, T, D).
-
-        With places (P,), indices into B * T, what they alone see: (P, D).
-        """
+    def forward(self, hidden: Tensor, sight: Sight, by: Rotary | None = None, places: Tensor | None = None) -> Tensor:
+        """(B, T, D) -> (B, T, D); with places (P,), indices into B * T, what they alone see: (P, D)."""
         qkv = self.qkv(hidden).unflatten(-1, (3, self.heads, -1))  # (B, T, D) -> (B, T, 3, N, H)
+        if isinstance(sight, tuple):
+            joined = torch.cat([self._mix(part, None, by) for part in qkv.split(sight, dim=1)], dim=1)
+        else:
+            joined = self._mix(qkv, sight, by)
+        projected: Tensor = self.output(joined if places is None else at_places(joined, places))
+        return projected
+
+    def _mix(self, qkv: Tensor, bias: Tensor | None, by: Rotary | None) -> Tensor:
+        """(B, T, 3, N, H) -> (B, T, D), the heads' outputs side by side."""
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # (B, T, 3, N, H) -> 3 x (B, N, T, H)
         if by is not None:
             query, key = rotate(query, by), rotate(key, by)
         share = self.dropout if self.training else 0.0
         # The fused kernel's backward is slow on a CPU: a quarter of a whole bf16 step, plain products 7%.
-        by_hand = hidden.device.type == "cpu" and share < 1 and (share > 0 or qkv.requires_grad)
+        by_hand = qkv.device.type == "cpu" and share < 1 and (share > 0 or qkv.requires_grad)
         attend = attention_step if by_hand else F.scaled_dot_product_attention
         mixed = attend(query, key, value, bias, share)
-        joined = mixed.transpose(1, 2).flatten(2)  # (B, N, T, H) -> (B, T, D)
-        projected: Tensor = self.output(joined if places is None else at_places(joined, places))
-        return projected
+        return mixed.transpose(1, 2).flatten(2)  # (B, N, T, H) -> (B, T, D)
 
 
 def at_places(hidden: Tensor, places: Tensor) -> Tensor:

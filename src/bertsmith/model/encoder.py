@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from bertsmith.config import ModelConfig
 from bertsmith.errors import ShapeError
-from bertsmith.model.attention import SelfAttention, at_places, attention_bias, scores_dtype
+from bertsmith.model.attention import SelfAttention, Sight, at_places, attention_bias, long_sequences, scores_dtype
 from bertsmith.model.dropout import Dropout
 from bertsmith.model.linear import Linear
 
@@ -61,10 +61,15 @@ class BertEncoder(nn.Module):
             ShapeError: rows longer than `max_position_embeddings`.
         """
         hidden: Tensor = self.embeddings(input_ids, token_type_ids, position_ids)  # (B, T) -> (B, T, D)
-        bias = _bias(sequence_ids, hidden)
+        sight: Sight
+        if places is not None and sequence_ids is not None and (long := long_sequences(sequence_ids)):
+            tokens, sight = long
+            hidden, places = at_places(hidden, tokens)[None], torch.searchsorted(tokens, places)
+        else:
+            sight = _bias(sequence_ids, hidden)
         for layer in self.layers[:-1]:
-            hidden = layer(hidden, bias)
-        last: Tensor = self.layers[-1](hidden, bias, places)
+            hidden = layer(hidden, sight)
+        last: Tensor = self.layers[-1](hidden, sight, places)
         return last
 
     def hidden_states(
@@ -132,12 +137,12 @@ class Layer(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden: Tensor, bias: Tensor | None, places: Tensor | None = None) -> Tensor:
-        """(B, T, D), bias (B, 1, T, T) or None -> (B, T, D); with places (P,), indices into B * T, their (P, D) alone.
+    def forward(self, hidden: Tensor, sight: Sight, places: Tensor | None = None) -> Tensor:
+        """(B, T, D) -> (B, T, D); with places (P,), indices into B * T, their (P, D) alone.
 
         The last layer is asked for the places that are read: past its attention the others change nothing.
         """
-        seen = self.dropout(self.attention(hidden, bias, places=places))
+        seen = self.dropout(self.attention(hidden, sight, places=places))
         attended = self.attention_norm(seen + (hidden if places is None else at_places(hidden, places)))
         fed = self.narrow(self.activation(self.widen(attended)))  # (B, T, D) -> (B, T, F) -> (B, T, D)
         layered: Tensor = self.feed_forward_norm(attended + self.dropout(fed))

@@ -14,12 +14,12 @@ from functools import partial
 from itertools import groupby
 from typing import NamedTuple, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bertsmith.config import ModelConfig
+from bertsmith.model.attention import sequence_lengths
 from bertsmith.model.encoder import BertEncoder, Layer
 from bertsmith.model.packed import PackedLinear
 
@@ -86,7 +86,7 @@ class FlatEncoder(nn.Module):
         if sequence_ids is None:
             return hidden, None, _runs([input_ids.shape[1]] * len(input_ids))
         tokens = sequence_ids.flatten().nonzero().flatten()  # (N,)
-        return hidden[tokens], tokens, _runs(_lengths(sequence_ids))
+        return hidden[tokens], tokens, _runs(sequence_lengths(sequence_ids))
 
 
 class FlatLayer:
@@ -135,16 +135,6 @@ def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     scores = torch.baddbmm(query.new_empty(1), query, keys.mT, beta=0, alpha=query.shape[-1] ** -0.5)
     weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype)  # (S * A, t, t)
     return (weights @ values).view(value.shape)
-
-
-def _lengths(sequence_ids: Tensor) -> list[int]:
-    """(B, T) -> the tokens of each sequence, in order."""
-    ids = sequence_ids.numpy()
-    begins = np.ones(ids.shape, bool)
-    begins[:, 1:] = ids[:, 1:] != ids[:, :-1]
-    starts = np.flatnonzero(begins)
-    lengths: list[int] = np.diff(starts, append=ids.size)[ids.flat[starts] > 0].tolist()
-    return lengths
 
 
 def _runs(lengths: Iterable[int]) -> list[Run]:
