@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from bertsmith.config import ModelConfig
 from bertsmith.model.attention_step import attention_step
 from bertsmith.model.dropout import dropout
+from bertsmith.model.linear import Linear
 from bertsmith.model.rotary import Rotary, rotate
 
 LONG_TOKENS = 96  # of a sequence in the mean, from which attention goes sequence by sequence
@@ -82,8 +83,8 @@ class SelfAttention(nn.Module):
         width, biased = config.hidden_size, config.architecture == "bert"
         self.heads = config.num_attention_heads
         self.dropout = config.attention_probs_dropout_prob
-        self.qkv = nn.Linear(width, 3 * width, bias=biased)  # query, key, value under one another: one product
-        self.output = nn.Linear(width, width, bias=biased)
+        self.qkv = Linear(width, 3 * width, bias=biased)  # query, key, value under one another: one product
+        self.output = Linear(width, width, bias=biased)
 
     def forward(self, hidden: Tensor, sight: Sight, by: Rotary | None = None, places: Tensor | None = None) -> Tensor:
         """(B, T, D) -> (B, T, D); with places (P,), indices into B * T, what they alone see: (P, D)."""
