@@ -114,7 +114,7 @@ def test_a_regressor_gives_numbers_on_the_users_scale(options):
 def test_a_tagger_gives_a_tag_a_word(options):
     words = [text.split() for text in TEXTS]
     tags = [["B-P" if word == "pains" else "O" for word in each] for each in words]
-    tagger = TokenTagger(**{**options, "epochs": 20, "learning_rate": 1e-2}).fit(words, tags)
+    tagger = TokenTagger(**{**options, "epochs": 40, "learning_rate": 1e-2}).fit(words, tags)
     said = tagger.predict(words)
     assert [len(each) for each in said] == [len(each) for each in words]
     assert tagger.score(words, tags) > 0.9
