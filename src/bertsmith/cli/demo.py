@@ -13,6 +13,9 @@ from bertsmith.cli.common import ConfigFile, Json, answer, reporter, stdout
 if TYPE_CHECKING:
     from bertsmith.demo import Comparison, DemoResult
 
+# Not so far under the word-frequency loss, a model answers with the commonest words.
+LITTLE_NATS = 1.0
+
 
 def demo(
     *,
@@ -57,7 +60,10 @@ def _print_pretraining(result: DemoResult) -> None:
         print_masks(text, masks)
     loss, guessing = result.metrics["mlm_loss"], result.metrics["frequency_loss"]
     _say(f"\nheld-out loss {loss:.2f} nats; always guessing by word frequency has {guessing:.2f}")
-    _say("The answers are mostly the commonest words: two minutes teach a BERT little more. Longer runs teach context.")
+    if guessing - loss < LITTLE_NATS:
+        _say("The answers are mostly the commonest words: so short a run taught little. Longer ones teach context.")
+    else:
+        _say("The answers fit the words beside them: that much is learned in two minutes. Longer runs read further.")
 
 
 def _print_comparison(parts: Comparison) -> None:
