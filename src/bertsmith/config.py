@@ -48,7 +48,7 @@ RECIPES: Mapping[RecipeName, Mapping[str, Any]] = {
         "dropout": 0.1,
     },
 }
-# ModernBERT has masked LM alone; its rotary positions need no start, and leave the plateau sooner by AdamW.
+# ModernBERT has masked LM alone; its rotary positions need no start, and Muon was not clearly ahead of AdamW there.
 MODERN_DEFAULTS: Mapping[str, Any] = {"objective": "mlm", "initial_weights": "random", "optimizer": "adamw"}
 
 
