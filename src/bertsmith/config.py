@@ -244,7 +244,7 @@ class PretrainConfig(TrainingConfig):
         description="Model: tiny 2/128, mini 4/256, small 4/512, medium 8/512, base 12/768, large 24/1024.",
     )
     architecture: Architecture = Field(
-        "bert", description="bert, or modernbert: learns sooner on a small budget; no next-sentence prediction."
+        "bert", description="bert, or modernbert: rotary positions, gated feed-forward; no next-sentence prediction."
     )
     recipe: RecipeName = Field(
         "fast",

@@ -122,13 +122,13 @@ class PretrainingRun:
         return PretrainResult(self.folder.out, progress.metrics, progress.step, progress.tokens, progress.seconds)
 
     def _suggest(self, metrics: dict[str, float]) -> None:
-        """Say when the other architecture would have served better."""
+        """Say what may serve better where little more than word frequencies was learned."""
         under = self.frequency_loss - metrics["mlm_loss"]
         if self.config.architecture == "bert" and under < SLOW_NATS:
             self.reporter.say(
                 f"the loss ended {abs(under):.2f} nats {'under' if under > 0 else 'over'} that of guessing by word "
-                "frequency, where BERT stays long on a small budget. --architecture modernbert (rotary positions, "
-                "masked LM alone) leaves it sooner: the same budget into another --out."
+                "frequency, where BERT may stay long on a small budget. What may leave it: a longer budget, "
+                "--recipe fast, or --architecture modernbert (rotary positions, masked LM alone) into another --out."
             )
 
     def _report(self) -> None:
