@@ -126,6 +126,23 @@ def test_lengths_of_the_sequences():
     assert attention.sequence_lengths(ids) == [2, 1, 4, 1, 3]
 
 
+@pytest.mark.parametrize(
+    ("lengths", "goes"),
+    [
+        ([[80], [128]], True),  # of the pairs of places three in ten are padding's
+        ([[120], [128]], False),  # hardly anything to leave out
+        ([[64, 64], [128]], False),  # much, in sequences that are too short
+        ([[128, 100], [128, 128]], True),
+    ],
+)
+def test_attention_goes_sequence_by_sequence_where_that_leaves_much_out(lengths, goes):
+    width = max(sum(row) for row in lengths)
+    ids = torch.tensor(
+        [[k for k, t in enumerate(row, 1) for _ in range(t)] + [0] * (width - sum(row)) for row in lengths]
+    )
+    assert (attention.long_sequences(ids) is not None) == goes
+
+
 @pytest.mark.parametrize("masked", [True, False])
 def test_the_fused_path_is_the_plain_path(masked):
     query, key, value = torch.randn(3, 2, 4, 9, 6, generator=generator(0))

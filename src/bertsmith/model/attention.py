@@ -14,7 +14,8 @@ from bertsmith.model.dropout import dropout
 from bertsmith.model.linear import Linear
 from bertsmith.model.rotary import Rotary, rotate
 
-LONG_TOKENS = 96  # of a sequence in the mean, from which attention goes sequence by sequence
+LONG_TOKENS = 96  # of a sequence in the mean, from which attention may go sequence by sequence
+SEEN_SHARE = 0.75  # of the rows' pairs of places, below which it does: else little is saved for many small products
 # What a token sees: (B, 1, T, T), added to the scores of a row; None for all of its row; or, of one row that is nothing
 # but long sequences side by side, their lengths: each sees itself, and no score of two of them is ever made.
 Sight = Tensor | tuple[int, ...] | None
@@ -53,12 +54,15 @@ def sequence_lengths(sequence_ids: Tensor) -> list[int]:
 
 def long_sequences(sequence_ids: Tensor) -> tuple[Tensor, tuple[int, ...]] | None:
     """The tokens of all sequences, (N,) indices into B * T, and the sequences' lengths, which sum to N: what is left
-    of (B, T) without padding. None where the sequences are so short that one call for each costs more than it saves.
+    of (B, T) without padding. None where they are so short, or fill the rows so well, that one call for each costs more
+    than it saves.
     """
     if sequence_ids.device.type != "cpu":
         return None
     lengths = sequence_lengths(sequence_ids)
-    if sum(lengths) < LONG_TOKENS * max(1, len(lengths)):
+    pairs = sequence_ids.numel() * sequence_ids.shape[1]  # of places: the scores that rows as they are would have
+    few = sum(length * length for length in lengths) < SEEN_SHARE * pairs
+    if not few or sum(lengths) < LONG_TOKENS * len(lengths):
         return None
     return sequence_ids.flatten().nonzero().flatten(), tuple(lengths)
 

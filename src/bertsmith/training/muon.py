@@ -59,8 +59,23 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     tall = matrices.shape[1] > matrices.shape[2]
     near = matrices.mT if tall else matrices
     near = near / (near.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    a, b, c = _COEFFICIENTS
-    for _ in range(_ITERATIONS):
+    oblong = matrices.shape[1] != matrices.shape[2]
+    done = 0
+    while done < _ITERATIONS:
         gram = near @ near.mT  # (K, R, C) -> (K, R, R)
-        near = torch.baddbmm(near, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), near, beta=a)
+        factor = _factor(gram)
+        done += 1
+        if oblong and done < _ITERATIONS:
+            # Two iterations in one pass over the long side: the second gram is made of the first, which is square.
+            factor = _factor(factor @ gram @ factor) @ factor
+            done += 1
+        near = factor @ near
     return near.mT if tall else near
+
+
+def _factor(gram: Tensor) -> Tensor:
+    """What one iteration multiplies a matrix by, from its gram: (K, R, R) -> (K, R, R)."""
+    a, b, c = _COEFFICIENTS
+    factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+    factor.diagonal(dim1=1, dim2=2).add_(a)
+    return factor
