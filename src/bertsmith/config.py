@@ -48,8 +48,8 @@ RECIPES: Mapping[RecipeName, Mapping[str, Any]] = {
         "dropout": 0.1,
     },
 }
-# ModernBERT has masked LM alone; its rotary positions need no start, and Muon was not clearly ahead of AdamW there.
-MODERN_DEFAULTS: Mapping[str, Any] = {"objective": "mlm", "initial_weights": "random", "optimizer": "adamw"}
+# ModernBERT has masked LM alone, and its rotary positions need no start.
+MODERN_DEFAULTS: Mapping[str, Any] = {"objective": "mlm", "initial_weights": "random"}
 
 
 class Config(BaseModel):

@@ -57,8 +57,8 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     (K, R, C) -> (K, R, C).
     """
     tall = matrices.shape[1] > matrices.shape[2]
-    near = matrices.mT if tall else matrices
-    near = near / (near.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    given = matrices.mT if tall else matrices
+    near: Tensor = given / (torch.linalg.vector_norm(given, dim=(1, 2), keepdim=True) + 1e-7)
     oblong = matrices.shape[1] != matrices.shape[2]
     done = 0
     while done < _ITERATIONS:
@@ -76,6 +76,6 @@ def orthogonalise(matrices: Tensor) -> Tensor:
 def _factor(gram: Tensor) -> Tensor:
     """What one iteration multiplies a matrix by, from its gram: (K, R, R) -> (K, R, R)."""
     a, b, c = _COEFFICIENTS
-    factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+    factor: Tensor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
     factor.diagonal(dim1=1, dim2=2).add_(a)
     return factor
