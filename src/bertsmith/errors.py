@@ -4,6 +4,7 @@
     ├── CheckpointError            a checkpoint is damaged, or belongs to another run
     ├── DivergedError              the loss of a training became infinite
     ├── DiskFullError              no room left; what was saved before is whole
+    ├── RankLostError              another process of a distributed run no longer answers
     ├── StoppedError               Ctrl-C or SIGTERM; the run was saved and can go on
     └── InputError                 exit status 2: the user's words or data are wrong
         ├── ConfigError            an option that is unknown, out of range, or contradicts another
@@ -26,6 +27,7 @@ __all__ = [
     "InputError",
     "ModelFolderError",
     "PreparedCorpusError",
+    "RankLostError",
     "ShapeError",
     "StoppedError",
     "TokenizerError",
@@ -48,6 +50,10 @@ class DiskFullError(BertsmithError):
 
 class DivergedError(BertsmithError):
     """The loss or the gradient of a training became infinite, or no number."""
+
+
+class RankLostError(BertsmithError):
+    """Another process of a distributed run no longer answers; the same command goes on from what was saved."""
 
 
 class StoppedError(BertsmithError):

@@ -9,10 +9,11 @@ import json
 import os
 import shutil
 import socket
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from bertsmith.errors import BertsmithError, ConfigError, DiskFullError
 
@@ -101,12 +102,13 @@ def make_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, path: Path) -> Iterator[None]:
+def locked(folder: Path, path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
     """Keep a folder for this process until the block ends, however it ends.
 
     Args:
         folder: what is kept; for the message.
         path: the lock, a file that is made if it is not there.
+        wait_s: how long to wait for another process that has it.
 
     Raises:
         BertsmithError: another process has it; it is named.
@@ -114,18 +116,28 @@ def locked(folder: Path, path: Path) -> Iterator[None]:
     """
     make_folder(path.parent)
     with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        until = time.monotonic() + wait_s
+        while not _flocked(file):
+            if time.monotonic() < until:
+                time.sleep(0.2)
+                continue
             file.seek(0)
             raise BertsmithError(
                 f"{folder}: another run is writing to this folder ({file.read().strip()}). "
                 "Wait for it, stop it, or choose another --out."
-            ) from None
+            )
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
         yield
+
+
+def _flocked(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def link_or_copy(source: Path, target: Path) -> None:

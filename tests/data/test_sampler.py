@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bertsmith.config import CorpusConfig, TokenizerConfig
-from bertsmith.data.batch import Masking, PretrainingBatch
+from bertsmith.data.batch import Masking, PretrainingBatch, concatenate
 from bertsmith.data.feed import PretrainingFeed
 from bertsmith.data.prepare import prepare_corpus
 from bertsmith.data.sampler import Position, RowSampler, Sampling
@@ -113,3 +113,21 @@ def test_the_first_rows_are_as_many_as_there_are(corpus: PreparedCorpus) -> None
     rows = sampler(corpus)
     assert rows.first(10).rows == 10
     assert rows.first(10**6).rows == len(rows_of_epoch(rows, 0, 1))
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 7])
+def test_rows_of_all_ranks_are_those_of_one(corpus: PreparedCorpus, ranks: int) -> None:
+    rows, state = sampler(corpus), PretrainingFeed.start()
+    whole = PretrainingFeed(rows, None, long_share=0.0, batch_size=7, micro_batch_size=None)
+    feeds = [
+        PretrainingFeed(rows, None, long_share=0.0, batch_size=7, micro_batch_size=2, rank=rank, ranks=ranks)
+        for rank in range(ranks)
+    ]
+    for _ in range(70):  # through several shards and epochs
+        (batch,) = whole.step(state, lambda epochs: 0.0).batches
+        steps = [feed.step(state, lambda epochs: 0.0) for feed in feeds]
+        assert same(concatenate([part for step in steps for part in step.batches]), batch)
+        assert sum(step.tokens for step in steps) == batch.tokens
+        assert all(step.state == steps[0].state for step in steps)
+        state = steps[0].state
+    assert state["epoch"] > 0

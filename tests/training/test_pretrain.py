@@ -131,10 +131,10 @@ def test_masked_lm_alone_leaves_no_next_sentence_head(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def poisoned(self: Loop[Bert, object], batches: object) -> dict[str, float]:
+    def poisoned(self: Loop[Bert, object], fed: object) -> tuple[dict[str, float], int]:
         for parameter in self.model.parameters():
             parameter.grad = torch.full_like(parameter, float("nan"))
-        return {"mlm": float("nan")}
+        return {"mlm": float("nan")}, 1
 
     monkeypatch.setattr(Loop, "_accumulate", poisoned)
     with pytest.raises(BertsmithError, match=r"step 1: the gradient is nan.*--learning-rate"):

@@ -42,9 +42,12 @@ def finetune(
     as_json: Json = False,
 ) -> None:
     from bertsmith.training.finetune import finetune as run
+    from bertsmith.training.ranks import is_first_process
 
     result = run(task, train, out, model=model, dev=dev, config=training, reading=reading, reporter=reporter())
     summary = result.summary
+    if not is_first_process():
+        return
     if as_json:
         seeds = {"seeds": dict(summary.seeds)} if len(summary.seeds) > 1 else {}
         answer({"out": result.out, "metrics": summary.metrics, **seeds})

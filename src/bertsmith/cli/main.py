@@ -17,7 +17,7 @@ from cyclopts.config import Dict, Env
 from cyclopts.exceptions import UnusedCliTokensError
 
 from bertsmith import __version__
-from bertsmith.errors import BertsmithError, ConfigError
+from bertsmith.errors import BertsmithError, ConfigError, InputError, StoppedError
 
 FAILED, USAGE = 1, 2
 
@@ -181,6 +181,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (BertsmithError, CycloptsError, OSError) as error:
         if debug:
             raise
+        if os.environ.get("RANK", "0") != "0" and isinstance(error, InputError | StoppedError | CycloptsError):
+            return FAILED  # the first rank of this run says it
         hint = " Is an option misspelt? --help lists them." if isinstance(error, UnusedCliTokensError) else ""
         _complain(str(error) + hint)
         return USAGE if isinstance(error, CycloptsError) else getattr(error, "exit_status", FAILED)

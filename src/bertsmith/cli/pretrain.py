@@ -33,6 +33,7 @@ def pretrain(
     as_json: Json = False,
 ) -> None:
     from bertsmith.training.pretrain import pretrain as run
+    from bertsmith.training.ranks import is_first_process
 
     result = run(
         corpus,
@@ -43,6 +44,8 @@ def pretrain(
         tokenizer=tokenizer,
         reporter=reporter(),
     )
+    if not is_first_process():
+        return
     if as_json:
         answer({"out": result.out, "metrics": result.metrics})
     else:

@@ -25,10 +25,14 @@ class ExampleFeed:
         batch_size: examples of a step.
         seed: of the order.
         room: tokens that a row may have, for rows that are computed faster; see `batch_windows`.
+        rank, ranks: which of the ranks is fed; together they see what one alone would.
     """
 
-    def __init__(self, encoded: Sequence[Encoded], *, batch_size: int, seed: int, room: int = 0) -> None:
+    def __init__(
+        self, encoded: Sequence[Encoded], *, batch_size: int, seed: int, room: int = 0, rank: int = 0, ranks: int = 1
+    ) -> None:
         self.encoded, self.batch_size, self.seed, self.room = encoded, batch_size, seed, room
+        self.rank, self.ranks = rank, ranks
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
     @staticmethod
@@ -44,9 +48,10 @@ class ExampleFeed:
         after = {"epoch": epoch, "example": last}
         if last == len(self.encoded):
             after = {"epoch": epoch + 1, "example": 0}
-        tokens = sum(each.tokens for each in chosen)
         epochs = after["epoch"] + after["example"] / len(self.encoded)
-        return Step([batch_windows(part, room=self.room) for part in _parts(chosen)], tokens, epochs, after)
+        share = chosen[self.rank :: self.ranks]
+        batches = [batch_windows(part, room=self.room) for part in _parts(share or chosen[:1])]
+        return Step(batches, sum(each.tokens for each in share), epochs, after, idle=not share)
 
     def _shuffled(self, epoch: int) -> NDArray[np.int64]:
         return generator("examples", self.seed, epoch).permutation(len(self.encoded))

@@ -22,20 +22,25 @@ class Step(Generic[Batch]):
     """One optimizer step's input.
 
     Attributes:
-        batches: the global batch, in parts that are computed one after the other.
-        tokens: places of the global batch that hold no padding.
+        batches: this rank's share of the global batch, in parts that are computed one after the other; never none.
+        tokens: places of this share that hold no padding.
         epochs_after: passes over the data after this step.
         state: where the step after this one starts, as plain JSON values.
+        idle: whether this rank has no share, and computes `batches` for company: they count for nothing.
     """
 
     batches: list[Batch]
     tokens: int
     epochs_after: float
     state: dict[str, Any]
+    idle: bool = False
 
 
 class PretrainingFeed:
-    """Steps of `batch_size` rows; short rows first, long rows for the last share of the budget."""
+    """Steps of `batch_size` rows; short rows first, long rows for the last share of the budget.
+
+    Of each step a rank is given its share of the rows; together the ranks see what one alone would.
+    """
 
     def __init__(
         self,
@@ -45,10 +50,13 @@ class PretrainingFeed:
         long_share: float,
         batch_size: int,
         micro_batch_size: int | None,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
         self.short, self.long = short, long
         self.long_share = long_share
         self.batch_size, self.micro_batch_size = batch_size, micro_batch_size
+        self._first, self._last = (batch_size * place // ranks for place in (rank, rank + 1))
 
     @staticmethod
     def start() -> dict[str, Any]:
@@ -67,7 +75,7 @@ class PretrainingFeed:
         epochs = sampler.epochs_done(position)
         if self.long and sampler is self.short and share_done(epochs) >= 1 - self.long_share:
             position, sampler = self.long.same_share(position, self.short), self.long
-        batch, after = sampler.take(position, self.batch_size)
+        batch, after = sampler.take(position, self.batch_size, first=self._first, last=self._last)
         state = {**asdict(after), "long": sampler is self.long}
         return Step(self._parts(batch), batch.tokens, sampler.epochs_done(after), state)
 

@@ -67,15 +67,21 @@ class RowSampler:
         self._rows = lru_cache(maxsize=2)(self._plan)
         self._order = lru_cache(maxsize=2)(self._draw_order)
 
-    def take(self, position: Position, rows: int) -> tuple[PretrainingBatch, Position]:
-        """The next `rows` rows, going on into the next shard and epoch, and the position after them."""
-        parts = []
-        while rows > 0:
+    def take(
+        self, position: Position, rows: int, *, first: int = 0, last: int | None = None
+    ) -> tuple[PretrainingBatch, Position]:
+        """Of the next `rows` rows, which go on into the next shard and epoch, those from `first` to before `last` (all
+        if not given, and at least one); and the position after all of them.
+        """
+        parts, passed = [], 0
+        last = rows if last is None else last
+        while passed < rows:
             planned = self._rows(position.epoch, position.shard)
-            here = min(rows, len(planned.packed) - position.row)
-            if here > 0:
-                parts.append(self._build(planned, position.row, position.row + here))
-                rows -= here
+            here = min(rows - passed, len(planned.packed) - position.row)
+            begin, end = max(first - passed, 0), min(last - passed, here)
+            if begin < end:
+                parts.append(self._build(planned, position.row + begin, position.row + end))
+            passed += here
             position = self._settle(Position(position.epoch, position.shard, position.row + here))
         return concatenate(parts), position
 

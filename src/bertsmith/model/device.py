@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -24,7 +25,8 @@ def choose_device(asked: Device = "auto") -> torch.device:
             f"--device cuda: torch {torch.__version__} finds no CUDA device here. Leave --device out to compute on the "
             "processor; or see that `nvidia-smi` lists a GPU, and install a torch that is built for CUDA."
         )
-    return torch.device("cuda", 0) if there and asked != "cpu" else torch.device("cpu")
+    place = int(os.environ.get("LOCAL_RANK", "0"))  # torchrun starts a process for each device of a machine
+    return torch.device("cuda", place) if there and asked != "cpu" else torch.device("cpu")
 
 
 def on_device(array: NDArray[Any], device: torch.device) -> Tensor:

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from bertsmith.errors import CheckpointError
 from bertsmith.files import READABLE, disk_full_named, link_or_copy, sync_folder
+from bertsmith.training.ranks import Ranks
 
 _FILES = ("model.safetensors", "optimizer.safetensors")
 _BEST = "best.safetensors"
@@ -54,7 +55,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
     Raises:
         DiskFullError: no room left.
     """
-    final = folder / f"step-{checkpoint.step:08d}"
+    final = path_of(folder, checkpoint.step)
     beside = folder / f".{final.name}.{os.getpid()}.tmp"
     folder.mkdir(parents=True, exist_ok=True)
     for left_over in folder.glob(".step-*.tmp"):
@@ -142,6 +143,30 @@ def load_last_good(folder: Path, *, warn: Callable[[str], None]) -> Checkpoint |
             f"{folder}: every checkpoint is damaged. Remove the folder to begin the run anew, or restore it."
         )
     return None
+
+
+def load_for_all(ranks: Ranks, folder: Path, *, warn: Callable[[str], None]) -> Checkpoint | None:
+    """As `load_last_good`, on every rank: the first looks which one is whole, and the others read the same.
+
+    Raises:
+        CheckpointError: there are checkpoints, and all are damaged.
+    """
+    found: list[Checkpoint | None] = []
+
+    def look() -> str | None:
+        checkpoint = load_last_good(folder, warn=warn)
+        found.append(checkpoint)
+        return path_of(folder, checkpoint.step).name if checkpoint else None
+
+    name = ranks.once(look)
+    if found:
+        return found[0]
+    return load_checkpoint(folder / name) if name else None
+
+
+def path_of(folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return folder / f"step-{step:08d}"
 
 
 def _sha256(path: Path) -> str:

@@ -9,6 +9,7 @@ import math
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from bertsmith.training.finetune_card import write_finetune_card
 from bertsmith.training.finetune_report import write_finetune_report
 from bertsmith.training.finetuning_run import FinetuningRun, Trained
 from bertsmith.training.journal import Journal, Record
+from bertsmith.training.ranks import ALONE, Ranks, joined_ranks
 from bertsmith.training.run_folder import RunFolder
 from bertsmith.training.search import Trial, search
 from bertsmith.training.summary import Summary, read_summary, write_summary
@@ -75,17 +77,20 @@ def finetune(  # noqa: PLR0913 - what is given once a run, by name
     run = RunFolder(out)
     settings = {**config.model_dump(), **reading.model_dump(), "task": name, "model": str(model)}
     settings |= {"train": _named(train), "dev": _named(dev)}
-    with run.locked():
-        run.check_same(settings)
-        course = read_course(
-            name, model, train, dev, config=config, reading=reading, reporter=reporter, headline=headline
-        )
+    with (
+        joined_ranks(config.device, config.batch_size) as ranks,
+        run.locked(wait_s=ranks.patience_s) if ranks.first else nullcontext(),
+    ):
+        told = reporter if ranks.first else Silent()
+        ranks.once(lambda: run.check_same(settings))
+        course = read_course(name, model, train, dev, config=config, reading=reading, reporter=told, headline=headline)
+        course = replace(course, precision=ranks.once(lambda: course.precision))
         finished = _finished(run, course)
         if finished:
-            reporter.say(f"{out}: this fine-tuning is finished already")
+            told.say(f"{out}: this fine-tuning is finished already")
             return FinetuneResult(out, finished)
-        run.keep(settings)
-        return FinetuneResult(out, _train_all(course, config, run, reporter))
+        ranks.once(lambda: run.keep(settings))
+        return FinetuneResult(out, _train_all(course, config, run, told, ranks))
 
 
 def _finished(run: RunFolder, course: Course) -> Summary | None:
@@ -115,29 +120,30 @@ def _named(data: Any) -> str | list[str] | None:
     return type(data).__name__
 
 
-def _train_all(course: Course, config: FinetuneConfig, run: RunFolder, reporter: Reporter) -> Summary:
+def _train_all(course: Course, config: FinetuneConfig, run: RunFolder, reporter: Reporter, ranks: Ranks) -> Summary:
     """One run, or those of a search and of several seeds, of which the best becomes the folder's model."""
     trials: list[Trial] = []
     if config.search:
         trials = search(
             config,
-            lambda tried, name: train_into(course, tried, run.within(f"search/{name}"), reporter),
+            lambda tried, name: train_into(course, tried, run.within(f"search/{name}"), reporter, ranks),
             reporter=reporter,
         )
         best_trial = max(trials, key=lambda trial: trial.score)
         config = best_trial.config
         if config.seeds == 1:
-            return _adopt(run, [best_trial.summary], trials)
+            return _adopt(run, [best_trial.summary], trials, ranks)
     if config.seeds == 1:
-        return train_into(course, config, run, reporter)
+        return train_into(course, config, run, reporter, ranks)
     summaries = []
     for seed in range(config.seed, config.seed + config.seeds):
         reporter.say(f"seed {seed}")
-        summaries.append(train_into(course, config.but(seed=seed, seeds=1), run.within(f"seeds/{seed}"), reporter))
-    return _adopt(run, summaries, trials)
+        seeded = config.but(seed=seed, seeds=1)
+        summaries.append(train_into(course, seeded, run.within(f"seeds/{seed}"), reporter, ranks))
+    return _adopt(run, summaries, trials, ranks)
 
 
-def _adopt(run: RunFolder, summaries: Sequence[Summary], trials: Sequence[Trial]) -> Summary:
+def _adopt(run: RunFolder, summaries: Sequence[Summary], trials: Sequence[Trial], ranks: Ranks) -> Summary:
     """Make the best of several runs the folder's model; the summary of them all."""
     best = max(summaries, key=lambda summary: summary.metrics.get(summary.headline, -math.inf))
     done = {id(each): each for each in (*summaries, *(trial.summary for trial in trials))}.values()
@@ -154,21 +160,28 @@ def _adopt(run: RunFolder, summaries: Sequence[Summary], trials: Sequence[Trial]
         if len(summaries) > 1
         else next(f"search/{trial.name}" for trial in trials if trial.summary is best)
     )
-    winner = run.within(folder)
-    for file in winner.out.iterdir():
-        if file.is_file() and not file.name.startswith("."):
-            link_or_copy(file, run.out / file.name)
-    finish(run, summary, Journal(winner.journal).read())
+    if ranks.first:
+        winner = run.within(folder)
+        for file in winner.out.iterdir():
+            if file.is_file() and not file.name.startswith("."):
+                link_or_copy(file, run.out / file.name)
+        finish(run, summary, Journal(winner.journal).read())
     return summary
 
 
-def train_into(course: Course, config: FinetuneConfig, run: RunFolder, reporter: Reporter) -> Summary:
+def train_into(course: Course, config: FinetuneConfig, run: RunFolder, reporter: Reporter, ranks: Ranks) -> Summary:
     """One run with its own folder, or what it came to if it is finished there already."""
     finished = _finished(run, course)
     if finished:
         return finished
     run.training.mkdir(parents=True, exist_ok=True)
-    trained = train_once(course, config, folder=run, reporter=reporter)
+    trained = train_once(course, config, folder=run, reporter=reporter, ranks=ranks)
+    ranks.once(lambda: _keep(course, config, run, trained))
+    return read_summary(run.result)
+
+
+def _keep(course: Course, config: FinetuneConfig, run: RunFolder, trained: Trained) -> None:
+    """Make the run folder a model folder, with its report, card and result."""
     course.tokenizer.model_max_length = course.task.window_tokens
     course.tokenizer.save(run.out)
     trained.model.head = trained.head
@@ -195,7 +208,6 @@ def train_into(course: Course, config: FinetuneConfig, run: RunFolder, reporter:
         architecture=trained.model.config.architecture,
     )
     finish(run, summary, trained.records)
-    return summary
 
 
 def finish(run: RunFolder, summary: Summary, records: Sequence[Record]) -> None:
@@ -207,9 +219,11 @@ def finish(run: RunFolder, summary: Summary, records: Sequence[Record]) -> None:
     shutil.rmtree(run.checkpoints, ignore_errors=True)
 
 
-def train_once(course: Course, config: FinetuneConfig, *, folder: RunFolder | None, reporter: Reporter) -> Trained:
+def train_once(
+    course: Course, config: FinetuneConfig, *, folder: RunFolder | None, reporter: Reporter, ranks: Ranks = ALONE
+) -> Trained:
     """One run with one seed; without a folder it keeps everything in memory."""
-    run = FinetuningRun(course, config=config, folder=folder, reporter=reporter)
+    run = FinetuningRun(course, config=config, folder=folder, reporter=reporter, ranks=ranks)
     if "pooler" in run.drawn:
         reporter.say(f"{course.source} has no pooler: one is drawn anew")
     return run.run()

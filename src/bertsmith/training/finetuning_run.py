@@ -22,10 +22,11 @@ from bertsmith.model.folder import read_for_task
 from bertsmith.model.formats import load_hf_tensors, to_hf_tensors
 from bertsmith.progress import Reporter
 from bertsmith.training.budget import Budget
-from bertsmith.training.checkpoints import Checkpoint, load_last_good, save_checkpoint
+from bertsmith.training.checkpoints import Checkpoint, load_for_all, save_checkpoint
 from bertsmith.training.course import Course
 from bertsmith.training.journal import Journal, Record
 from bertsmith.training.loop import Loop
+from bertsmith.training.ranks import ALONE, Ranks
 from bertsmith.training.recipe import Hooks, Recipe
 from bertsmith.training.run_folder import RunFolder
 
@@ -66,17 +67,26 @@ class FinetuningRun:
         config: the recipe.
         folder: for checkpoints; None keeps everything in memory.
         reporter: told of progress.
+        ranks: the processes that train together; the first of them evaluates, and writes to the folder.
     """
 
-    def __init__(self, course: Course, *, config: FinetuneConfig, folder: RunFolder | None, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        course: Course,
+        *,
+        config: FinetuneConfig,
+        folder: RunFolder | None,
+        reporter: Reporter,
+        ranks: Ranks = ALONE,
+    ) -> None:
         self.course, self.task, self.train, self.dev = course, course.task.copy(), course.train, course.dev
         self.precision, self.data, self.headline = course.precision, course.data, course.headline
-        self.config, self.folder, self.reporter = config, folder, reporter
+        self.config, self.folder, self.reporter, self.ranks = config, folder, reporter, ranks
         generator = torch.Generator().manual_seed(config.seed)
         model, self.drawn = read_for_task(course.source, course.task.head, generator=generator)
         self.model = model.to(choose_device(config.device))
         prepare_model(self.model, config)
-        self.journal = Journal(folder.journal if folder else None)
+        self.journal = Journal(folder.journal if folder and ranks.first else None)
         self._best: dict[str, Tensor] = {}
         self._answers: list[Any] = []
 
@@ -87,7 +97,8 @@ class FinetuningRun:
             CheckpointError: the checkpoints are of other examples, or all damaged.
             StoppedError: the user stopped the run; it was saved.
         """
-        checkpoint = load_last_good(self.folder.checkpoints, warn=self.reporter.warn) if self.folder else None
+        warn = self.reporter.warn
+        checkpoint = load_for_all(self.ranks, self.folder.checkpoints, warn=warn) if self.folder else None
         if checkpoint:
             self._restore(checkpoint)
         if self.config.feature_layers and _passes(self.config, len(self.train.examples)) > 1:
@@ -101,12 +112,12 @@ class FinetuningRun:
             self.journal.rewind(0)
         loop.run()
         progress = loop.progress
-        if self._keeps_best:
+        if self._keeps_best and self.ranks.first:
             load_hf_tensors(self.model, self._read_best())
         self.model.eval()
         head = self.task.settle(self.model)
         metrics: dict[str, float] = {}
-        if self.dev:
+        if self.dev and self.ranks.first:
             head, metrics = self._final(head)
         return Trained(
             self.model,
@@ -148,12 +159,18 @@ class FinetuningRun:
             self.task,
             model=self.model,
             feed=ExampleFeed(
-                self.train.encoded, batch_size=config.batch_size, seed=config.seed, room=self.task.window_tokens
+                self.train.encoded,
+                batch_size=config.batch_size,
+                seed=config.seed,
+                room=self.task.window_tokens,
+                rank=self.ranks.number,
+                ranks=self.ranks.count,
             ),
             recipe=recipe,
             hooks=hooks,
             journal=self.journal,
             reporter=self.reporter,
+            ranks=self.ranks,
         )
 
     def _restore(self, checkpoint: Checkpoint) -> None:
@@ -166,7 +183,7 @@ class FinetuningRun:
             )
         self.precision = checkpoint.state["run"]["precision"]
         load_hf_tensors(self.model, checkpoint.model)
-        if checkpoint.best:  # what was the best after it belongs to a future that is lost
+        if checkpoint.best and self.ranks.first:  # what was the best after it belongs to a future that is lost
             link_or_copy(checkpoint.best, self._best_file)
 
     def _evaluate(self, share: float) -> dict[str, float]:

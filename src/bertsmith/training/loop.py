@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any, Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bertsmith.data.random_bits import stream_key
 from bertsmith.errors import DivergedError, StoppedError
@@ -29,6 +29,7 @@ from bertsmith.training.optimizer import (
     set_learning_rate,
 )
 from bertsmith.training.prefetch import Ahead
+from bertsmith.training.ranks import ALONE, Ranks
 from bertsmith.training.recipe import Hooks, Progress, Recipe
 from bertsmith.training.stop import StopRequest
 
@@ -52,6 +53,7 @@ class Loop(Generic[Model, Batch]):
         hooks: evaluation and checkpoints.
         journal: where the figures go.
         reporter: told of progress.
+        ranks: the processes that take each step together.
     """
 
     def __init__(
@@ -64,9 +66,11 @@ class Loop(Generic[Model, Batch]):
         hooks: Hooks,
         journal: Journal,
         reporter: Reporter,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.task, self.model, self.feed, self.recipe, self.hooks = task, model, feed, recipe, hooks
-        self.journal, self.reporter = journal, reporter
+        self.journal, self.reporter, self.ranks = journal, reporter, ranks
+        self._losses = ranks.together(_Losses(task, model))
         self.optimizer = build_optimizer(
             model,
             weight_decay=recipe.weight_decay,
@@ -102,25 +106,27 @@ class Loop(Generic[Model, Batch]):
             if self.progress.evaluation_due:
                 self._evaluate()
             ahead.ask(self._step_from(self.progress.feed, self.progress.step))
-            while not (self.finished or stop.asked):
+            stopping = self._look_up(started, stop)
+            while not (self.finished or stopping):
                 fed, before = ahead.take(), self._share()
                 ahead.ask(self._step_from(fed.state, self.progress.step + 1))
                 self._train(fed, before)
                 if self.device.type == "cpu":
                     gaps.after_step()
-                self.progress.seconds = time.monotonic() - started
+                stopping = self._look_up(started, stop)
                 self.progress.evaluation_due = self._evaluation_due(before)
                 # A stop saves first; the run measures when it goes on.
-                if self.progress.evaluation_due and (self.finished or not stop.asked):
+                if self.progress.evaluation_due and (self.finished or not stopping):
                     self._evaluate()
-                    self.progress.seconds = time.monotonic() - started
-                if self._checkpoint_due() or stop.asked:
+                    stopping = self._look_up(started, stop)
+                if self._checkpoint_due() or stopping:
                     self._checkpoint()
                 track.update(self._done(), self._note())
             self._checkpoint()
             track.update(self._done(), self._note())
         if not self.finished:
-            raise StoppedError(f"stopped by {stop.asked}; {self._saved()}. The same command again goes on from there.")
+            by = stop.asked or "another rank"
+            raise StoppedError(f"stopped by {by}; {self._saved()}. The same command again goes on from there.")
         return self.progress
 
     @property
@@ -132,6 +138,14 @@ class Loop(Generic[Model, Batch]):
         """Ctrl-C as a request where there is something to save, else as Python has it."""
         request = StopRequest()
         return request if self.hooks.save else nullcontext(request)
+
+    def _look_up(self, started: float, stop: StopRequest) -> bool:
+        """Set the clock, which is the first rank's; whether a rank is asked to stop, and so all of them stop."""
+        seconds = time.monotonic() - started if self.ranks.first else 0.0
+        if self.ranks.deserted:
+            stop.asked = stop.asked or "the end of torchrun"
+        self.progress.seconds, asked = self.ranks.sums([seconds, float(stop.asked is not None)])
+        return asked > 0
 
     def _share(self) -> float:
         """How much of the budget is spent."""
@@ -150,9 +164,10 @@ class Loop(Generic[Model, Batch]):
         set_learning_rate(self.optimizer, rate)
         # Dropout draws from torch's own generators, of every device: seeded by the step, so that resuming needs none
         # of their state.
-        torch.manual_seed(int(stream_key("dropout", recipe.seed, now.step) >> 1))
+        own = [] if self.ranks.first else [self.ranks.number]
+        torch.manual_seed(int(stream_key("dropout", recipe.seed, now.step, *own) >> 1))
         self.model.train()
-        losses = self._accumulate(fed.batches)
+        losses, tokens = self._accumulate(fed)
         norm = clip_gradients(self.model, recipe.clip_norm)
         if not math.isfinite(norm):
             raise DivergedError(
@@ -162,27 +177,32 @@ class Loop(Generic[Model, Batch]):
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         now.step, now.feed, now.epochs = now.step + 1, fed.state, fed.epochs_after
-        now.tokens += fed.tokens
-        pace = fed.tokens / (time.monotonic() - started)
+        now.tokens += tokens
+        pace = tokens / (time.monotonic() - started)
         self._pace = 0.9 * self._pace + 0.1 * pace if self._pace else pace
         self._loss = sum(losses.values())
         if now.step <= LOG_ALL_STEPS or now.step % LOG_EVERY_STEPS == 0:
             parts = {f"{name}_loss": loss for name, loss in losses.items()}
             self._write("train", {"loss": self._loss, **parts, "learning_rate": rate, "gradient_norm": norm})
 
-    def _accumulate(self, batches: Sequence[Batch]) -> dict[str, float]:
-        """Gradients of the global batch, part by part; the mean losses."""
-        counts: Counter[str] = Counter()
-        for batch in batches:
-            counts.update(self.task.loss_counts(batch))
+    def _accumulate(self, fed: FedStep[Batch]) -> tuple[dict[str, float], int]:
+        """Gradients of the global batch, this rank's share part by part; the mean losses, and the tokens of all."""
+        weight = 0 if fed.idle else 1
+        own: Counter[str] = Counter()
+        for batch in fed.batches:
+            own.update(self.task.loss_counts(batch))
+        names = list(own)
+        *counted, tokens = self.ranks.sums([*(weight * own[name] for name in names), fed.tokens])
+        counts = dict(zip(names, counted, strict=True))
         losses: Counter[str] = Counter()
-        for batch in batches:
-            with self._mixed():
-                sums = self.task.loss_sums(self.model, batch)
-            means = {name: loss / max(1, counts[name]) for name, loss in sums.items()}
-            torch.autograd.backward(torch.stack(list(means.values())).sum())
+        for index, batch in enumerate(fed.batches):
+            with self.ranks.apart(self._losses, when=index + 1 < len(fed.batches)), self.ranks.lost_named():
+                with self._mixed():
+                    sums = self._losses(batch)
+                means = {name: weight * loss / max(1, counts[name]) for name, loss in sums.items()}
+                torch.autograd.backward(torch.stack(list(means.values())).sum() * self.ranks.count)
             losses.update({name: mean.item() for name, mean in means.items()})
-        return dict(losses)
+        return dict(zip(names, self.ranks.sums([losses[name] for name in names]), strict=True)), int(tokens)
 
     def _mixed(self) -> torch.autocast:
         """The products in the format of the run."""
@@ -200,7 +220,7 @@ class Loop(Generic[Model, Batch]):
     def _evaluate(self) -> None:
         self.model.eval()
         with self._mixed():
-            self.progress.metrics = self.hooks.evaluate(self._share())
+            self.progress.metrics = self.ranks.once(lambda: self.hooks.evaluate(self._share()))
         self.progress.evaluation_due = False
         self._write("evaluation", self.progress.metrics)
         if self.hooks.headline:
@@ -209,7 +229,7 @@ class Loop(Generic[Model, Batch]):
     def _compare(self, score: float) -> None:
         """Keep the weights if they are the best so far; end the run where none was better for long."""
         scores, patience = self.progress.scores, self.recipe.patience
-        if self.hooks.keep_best and (not scores or score > max(scores)):
+        if self.hooks.keep_best and self.ranks.first and (not scores or score > max(scores)):
             self.hooks.keep_best()
         scores.append(score)
         since_best = len(scores) - 1 - scores.index(max(scores))
@@ -221,13 +241,15 @@ class Loop(Generic[Model, Batch]):
         return time.monotonic() - self._saved_at > CHECKPOINT_EVERY_S
 
     def _checkpoint(self) -> None:
-        if self.hooks.save and self.progress.step > self._saved_step:
+        if self.hooks.save and self.ranks.first and self.progress.step > self._saved_step:
             tensors = optimizer_tensors(self.optimizer, self.model)
             checkpoint = Checkpoint(self.progress.step, self.hooks.weights(), tensors, asdict(self.progress))
             self.hooks.save(checkpoint)
             self._saved_step, self._saved_at = self.progress.step, time.monotonic()
 
     def _write(self, kind: str, figures: dict[str, float]) -> None:
+        if not self.ranks.first:
+            return
         now = self.progress
         stand = {"step": now.step, "epochs": now.epochs, "tokens": now.tokens, "seconds": now.seconds}
         self.journal.write({"kind": kind, **stand, **figures, "tokens_per_s": self._pace})
@@ -248,3 +270,15 @@ class Loop(Generic[Model, Batch]):
         if self.hooks.save is None:
             return ""
         return f"saved at step {self._saved_step:,}" if self._saved_step else "nothing saved yet"
+
+
+class _Losses(nn.Module):
+    """A task's losses as a module: what gives every parameter its gradient, so that ranks can add these up."""
+
+    def __init__(self, task: Task[Any, Any], model: nn.Module) -> None:
+        super().__init__()
+        self.task, self.model = task, model
+
+    def forward(self, batch: Any) -> dict[str, Tensor]:
+        """As `Task.loss_sums`."""
+        return self.task.loss_sums(self.model, batch)

@@ -6,6 +6,7 @@ The same call again goes on where it stopped: preparing by its units, training b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from bertsmith.config import Config, CorpusConfig, PretrainConfig, TokenizerConfig
@@ -16,6 +17,7 @@ from bertsmith.model.device import choose_device
 from bertsmith.progress import Reporter, Silent
 from bertsmith.text.wordpiece import WordPiece
 from bertsmith.training.pretraining_run import PretrainingRun, PretrainResult
+from bertsmith.training.ranks import joined_ranks
 from bertsmith.training.run_folder import RunFolder
 
 __all__ = ["PretrainResult", "pretrain"]
@@ -58,20 +60,27 @@ def pretrain(
     settings = {name: value for part in used for name, value in part.model_dump().items()}
     settings |= {"corpus": list(corpus), "tokenizer": tokenizer and str(tokenizer)}
     idle = [name for part in (corpus_config, tokenizer_config) if part not in used for name in _changed(part)]
-    with run.locked():
+
+    def prepare() -> None:
         run.check_same(settings)
         if idle:
             reporter.warn(f"{', '.join(idle)}: decided when the corpus or the tokenizer was made, and idle now")
-        prepared = ready or prepare_corpus(
-            corpus,
-            run.corpus,
-            tokenizer=WordPiece.load(tokenizer) if tokenizer else tokenizer_config,
-            config=corpus_config,
-            seed=config.seed,
-            reporter=reporter,
-        )
+        if not ready:
+            prepare_corpus(
+                corpus,
+                run.corpus,
+                tokenizer=WordPiece.load(tokenizer) if tokenizer else tokenizer_config,
+                config=corpus_config,
+                seed=config.seed,
+                reporter=reporter,
+            )
         run.keep(settings)  # not before: a mistake in the words so far should not stay in the folder
-        return PretrainingRun(run, prepared, config, reporter).run()
+
+    with joined_ranks(config.device, config.batch_size) as ranks:
+        told = reporter if ranks.first else Silent()
+        with run.locked(wait_s=ranks.patience_s) if ranks.first else nullcontext():
+            ranks.once(prepare)
+            return PretrainingRun(run, ready or open_corpus(run.corpus), config, told, ranks).run()
 
 
 def _changed(config: Config) -> list[str]:

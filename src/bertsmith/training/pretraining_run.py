@@ -29,10 +29,11 @@ from bertsmith.tasks.pretraining import Pretraining, frequency_loss
 from bertsmith.text.wordpiece import WordPiece
 from bertsmith.training.budget import Budget
 from bertsmith.training.card import write_card
-from bertsmith.training.checkpoints import Checkpoint, load_last_good, save_checkpoint
+from bertsmith.training.checkpoints import Checkpoint, load_for_all, save_checkpoint
 from bertsmith.training.journal import Journal
 from bertsmith.training.loop import Loop
 from bertsmith.training.optimizer import MuonOptions
+from bertsmith.training.ranks import ALONE, Ranks
 from bertsmith.training.recipe import Hooks, Progress, Recipe
 from bertsmith.training.report import write_report
 from bertsmith.training.run_folder import RunFolder
@@ -68,10 +69,25 @@ class PretrainResult:
 
 
 class PretrainingRun:
-    """A run from its start or its last checkpoint to its end."""
+    """A run from its start or its last checkpoint to its end.
 
-    def __init__(self, run: RunFolder, corpus: PreparedCorpus, config: PretrainConfig, reporter: Reporter) -> None:
-        self.folder, self.corpus, self.config, self.reporter = run, corpus, config, reporter
+    Args:
+        run: the run folder.
+        corpus: what is read.
+        config: model, objective, budget, optimizer.
+        reporter: told of progress.
+        ranks: the processes that train together; the first of them evaluates, and writes to the folder.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        corpus: PreparedCorpus,
+        config: PretrainConfig,
+        reporter: Reporter,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self.folder, self.corpus, self.config, self.reporter, self.ranks = run, corpus, config, reporter, ranks
         self.tokenizer = WordPiece.load(corpus.tokenizer_folder)
         if self.tokenizer.fingerprint != corpus.manifest["tokenizer"]:
             raise PreparedCorpusError(
@@ -86,7 +102,7 @@ class PretrainingRun:
         self.held_out = self._evaluation_batches()
         labels = np.concatenate([batch.masked_labels for batch in self.held_out])
         self.frequency_loss = frequency_loss(corpus.token_counts(), labels)
-        self.journal = Journal(run.journal)
+        self.journal = Journal(run.journal if ranks.first else None)
         self._plateau_warnings = 0
         self.tokenizer.model_max_length = self.bert.config.max_position_embeddings
         self.tokenizer.segments = config.architecture == "bert"
@@ -98,10 +114,12 @@ class PretrainingRun:
             CheckpointError: the folder's checkpoints are of another corpus, or all damaged.
             StoppedError: the user stopped the run; it was saved.
         """
-        checkpoint = load_last_good(self.folder.checkpoints, warn=self.reporter.warn)
+        checkpoint = load_for_all(self.ranks, self.folder.checkpoints, warn=self.reporter.warn)
         # Measured once a run: going on in another format would not be the same run.
         begun = checkpoint.state["run"] if checkpoint else {}
-        precision = begun.get("precision") or choose_precision(self.config.precision, self.bert.device)
+        precision = begun.get("precision") or self.ranks.once(
+            lambda: choose_precision(self.config.precision, self.bert.device)
+        )
         loop = self._loop(recipe_of(self.config, self._budget(), precision))
         if checkpoint:
             self._restore(loop, checkpoint)
@@ -109,15 +127,15 @@ class PretrainingRun:
             loop.progress.run = {"precision": precision, "corpus": self.corpus.fingerprint}
             self.journal.rewind(0)
         self._introduce(loop)
-        if not (loop.finished and (self.folder.out / "README.md").exists()):
+        done = self.ranks.once(lambda: loop.finished and (self.folder.out / "README.md").exists())
+        if not done:
             try:
                 loop.run()
             except StoppedError:
                 self._report()
                 raise
             self._report()
-            self._finish(loop.progress)
-            self._suggest(loop.progress.metrics)
+            self.ranks.once(lambda: self._finish(loop.progress))
         progress = loop.progress
         return PretrainResult(self.folder.out, progress.metrics, progress.step, progress.tokens, progress.seconds)
 
@@ -132,6 +150,8 @@ class PretrainingRun:
             )
 
     def _report(self) -> None:
+        if not self.ranks.first:
+            return
         write_report(self.folder.report, self.journal.read(), title=self.folder.name)
 
     def _sampler(self, split: Split, row_length: int, seed: int) -> RowSampler:
@@ -179,11 +199,14 @@ class PretrainingRun:
                 long_share=config.long_share,
                 batch_size=config.batch_size,
                 micro_batch_size=config.micro_batch_size,
+                rank=self.ranks.number,
+                ranks=self.ranks.count,
             ),
             recipe=recipe,
             hooks=Hooks(self._evaluate, lambda: to_hf_tensors(self.bert), self._save),
             journal=self.journal,
             reporter=self.reporter,
+            ranks=self.ranks,
         )
 
     def _restore(self, loop: Loop[Bert, PretrainingBatch], checkpoint: Checkpoint) -> None:
@@ -277,6 +300,7 @@ class PretrainingRun:
             progress=progress,
             records=self.journal.read(),
         )
+        self._suggest(progress.metrics)
 
 
 def recipe_of(config: PretrainConfig, budget: Budget, precision: Precision, **more: Any) -> Recipe:

@@ -77,14 +77,14 @@ class RunFolder:
         )
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep the folder for this process until the block ends, however it ends.
+    def locked(self, *, wait_s: float = 0.0) -> Iterator[None]:
+        """Keep the folder for this process until the block ends, however it ends; wait so long for another that has it.
 
         Raises:
             BertsmithError: another process has it; it is named.
             ConfigError: there is a file of that name, or the place cannot be written to.
         """
-        with locked(self.out, self.training / "lock"):
+        with locked(self.out, self.training / "lock", wait_s=wait_s):
             for folder in (self.out, self.training):
                 for left_over in folder.glob(".*.tmp"):  # of a process that was killed while it wrote
                     left_over.unlink()

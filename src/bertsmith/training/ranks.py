@@ -1,0 +1,171 @@
+"""The processes of one run as `torchrun` starts them: which one this is, and the few things that they tell each other.
+
+Gradients are added up by torch's DistributedDataParallel; what decides the course of the run (the clock, figures,
+whether to stop) is the first rank's, or a sum, so that all ranks take the same turns.
+
+Letters: N ranks.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
+from typing import Protocol, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
+from torch.nn.parallel import DistributedDataParallel
+
+from bertsmith.config import Device
+from bertsmith.errors import ConfigError, RankLostError
+from bertsmith.model.device import choose_device
+
+# How long a rank waits in a step for another that no longer answers, though its connection stands.
+SILENCE = timedelta(minutes=10)
+# How long it waits for what the first rank alone does, such as preparing a corpus: torchrun ends it if the first fails.
+PATIENCE = timedelta(days=30)
+DESERTED_S = 60.0
+
+Value = TypeVar("Value")
+
+
+class Store(Protocol):
+    """torch's key-value store of a run, as far as it is used here."""
+
+    def set(self, key: str, value: str) -> None: ...
+    def get(self, key: str) -> bytes: ...
+    def wait(self, keys: list[str], timeout: timedelta) -> None: ...
+
+
+class Ranks:
+    """This process among those of the run; alone it talks to nobody.
+
+    Args:
+        number: of this rank, from 0.
+        count: N.
+        store: what the first rank says to all; None where there is one rank.
+    """
+
+    def __init__(self, number: int = 0, count: int = 1, store: Store | None = None) -> None:
+        self.number, self.count, self._store = number, count, store
+        self._launcher = os.getppid()
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the rank that writes and speaks."""
+        return self.number == 0
+
+    @property
+    def patience_s(self) -> float:
+        """How long to wait for the folder: ranks whose launcher was killed finish their step, and save."""
+        return 0.0 if self.count == 1 else DESERTED_S
+
+    @property
+    def deserted(self) -> bool:
+        """Whether the launcher of these ranks is gone: nobody would begin them again, or end them."""
+        return self.count > 1 and os.getppid() != self._launcher
+
+    def once(self, make: Callable[[], Value]) -> Value:
+        """What the first rank makes while the others wait, however long; a plain JSON value, on all ranks."""
+        if self._store is None:
+            return make()
+        key = f"bertsmith/{next(_SAID)}"
+        made = json.dumps(make()) if self.first else ""
+        with self.lost_named():
+            if self.first:
+                self._store.set(key, made)
+            else:
+                self._store.wait([key], PATIENCE)
+            value: Value = json.loads(self._store.get(key))
+        return value
+
+    def sums(self, values: Sequence[float]) -> list[float]:
+        """Each value added up over all ranks, in double precision."""
+        if self.count == 1:
+            return list(values)
+        total = torch.tensor(values, dtype=torch.float64)
+        with self.lost_named():
+            dist.all_reduce(total)
+        added: list[float] = total.tolist()
+        return added
+
+    def together(self, module: nn.Module) -> nn.Module:
+        """The module, whose gradients become their mean over the ranks: with a loss N times as large, their sum."""
+        if self.count == 1:
+            return module
+        return DistributedDataParallel(module, gradient_as_bucket_view=True)
+
+    def apart(self, module: nn.Module, when: bool) -> AbstractContextManager[None]:
+        """In this block the gradients of a module from `together` stay this rank's, to be added up with later ones."""
+        return module.no_sync() if when and isinstance(module, DistributedDataParallel) else nullcontext()
+
+    @contextmanager
+    def lost_named(self) -> Iterator[None]:
+        """
+        Raises:
+            RankLostError: torch could not reach another rank.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            if self.count > 1 and _is_of_connection(error):
+                words = str(error).splitlines()[0][:200]
+                raise RankLostError(
+                    f"rank {self.number} of {self.count} has lost another, or the launcher ({words}). "
+                    "torchrun --max-restarts begins the ranks again, and the same command goes on from what was saved."
+                ) from error
+            raise
+
+
+ALONE = Ranks()
+_SAID = itertools.count()  # of this process: a store outlives the ranks of one run, and there may be several runs
+
+
+def _is_of_connection(error: RuntimeError) -> bool:
+    words = str(error).lower()
+    return isinstance(error, dist.DistError) or any(
+        word in words for word in ("connection", "timed out", "broken pipe", "gloo", "nccl", "socket")
+    )
+
+
+def is_first_process() -> bool:
+    """Whether this process speaks for its run; before its ranks are joined, and after."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+@contextmanager
+def joined_ranks(device: Device, batch_size: int) -> Iterator[Ranks]:
+    """The ranks of this run, if `torchrun` has started it; else this process alone.
+
+    Args:
+        device: as asked for; CUDA devices talk by NCCL, processors by gloo.
+        batch_size: rows of a step, which are dealt to the ranks.
+
+    Raises:
+        ConfigError: fewer rows than ranks, or torch's processes were joined by somebody else.
+    """
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        yield ALONE
+        return
+    if dist.is_initialized():
+        raise ConfigError("torch.distributed is initialised already: leave that to bertsmith, which does it by itself.")
+    if batch_size < count:
+        raise ConfigError(f"--batch-size {batch_size} cannot be dealt to {count} ranks: give {count} or more.")
+    chosen = choose_device(device)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    store, number, count = next(iter(rendezvous("env://", timeout=SILENCE)))
+    # A store may outlive ranks that were lost: where those could be found is not to be read by their successors.
+    store = PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=SILENCE)
+    yield Ranks(number, count, store)
+    dist.destroy_process_group()  # not after an error: the others may be gone

@@ -1,0 +1,101 @@
+"""Several processes of one run, as torchrun starts them: together they are one."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bertsmith.errors import ConfigError
+from bertsmith.training.ranks import joined_ranks
+from training.runs import weights, write_corpus
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+BERTSMITH = ["-m", "bertsmith"]
+SMALL = "--size tiny --batch-size 7 --max-length-tokens 32 --evaluation-rows 8 --precision float32 --vocab-size 200"
+SMALL += " --workers 1 --held-out-share 0.1"
+
+
+def pretraining(corpus: Path, out: Path, *more: str) -> list[str]:
+    return [*BERTSMITH, "pretrain", *SMALL.split(), *more, str(corpus), "--out", str(out)]
+
+
+def started(command: list[str]) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def alone(words: list[str]) -> None:
+    done = started([sys.executable, *words])
+    assert done.returncode == 0, done.stderr
+
+
+def in_two(words: list[str]) -> str:
+    done = started([*TORCHRUN, *words])
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def curve(out: Path) -> list[dict[str, Any]]:
+    lines = (out / "training/metrics.jsonl").read_text().splitlines()
+    return [record for record in map(json.loads, lines) if record["kind"] == "train"]
+
+
+def assert_same_curve(one: list[dict[str, Any]], two: list[dict[str, Any]], steps: int) -> None:
+    assert [record["step"] for record in one] == [record["step"] for record in two] == list(range(1, steps + 1))
+    assert [record["tokens"] for record in one] == [record["tokens"] for record in two]
+    np.testing.assert_allclose([r["loss"] for r in one], [r["loss"] for r in two], rtol=1e-6)
+
+
+def test_two_ranks_have_the_loss_curve_of_one(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path)
+    alone(pretraining(corpus, tmp_path / "one", "--steps", "50", "--micro-batch-size", "2"))
+    said = in_two(pretraining(corpus, tmp_path / "two", "--steps", "50", "--micro-batch-size", "2"))
+    assert_same_curve(curve(tmp_path / "one"), curve(tmp_path / "two"), 50)
+    assert said.count("is your BERT") == 1  # one rank speaks
+
+
+def test_fine_tuning_on_two_ranks_has_the_loss_curve_of_one(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path)
+    alone(pretraining(corpus, tmp_path / "bert", "--steps", "2"))
+    rows = [f"{line.strip()},{'ab'[len(line) % 2]}" for line in corpus.read_text().splitlines() if line.strip()][:61]
+    table = tmp_path / "train.csv"
+    table.write_text("text,label\n" + "\n".join(rows))
+    words = [
+        "finetune",
+        "classify",
+        "--batch-size",
+        "4",
+        "--epochs",
+        "2",
+        "--dropout",
+        "0",
+        "--precision",
+        "float32",
+        "--learning-rate",
+        "1e-3",
+    ]
+    given = ["--model", str(tmp_path / "bert"), "--train", str(table)]
+    for name, run in (("one", alone), ("two", in_two)):
+        run([*BERTSMITH, *words, *given, "--out", str(tmp_path / name)])
+    one, two = (curve(tmp_path / name) for name in ("one", "two"))
+    assert len(one) > 20  # the last batch of an epoch has fewer examples than there are ranks, or as many
+    assert_same_curve(one, two, len(one))
+    assert weights(tmp_path / "one").keys() == weights(tmp_path / "two").keys()
+
+
+def test_fewer_rows_than_ranks_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(ConfigError, match="--batch-size 3 cannot be dealt to 4 ranks"), joined_ranks("cpu", 3):
+        pass
+
+
+def test_mistakes_are_said_once(tmp_path: Path) -> None:
+    done = started([*TORCHRUN, *pretraining(tmp_path / "none.txt", tmp_path / "out", "--steps", "2")])
+    assert done.returncode != 0
+    assert done.stderr.count("error: ") == 1
+    assert "none.txt" in done.stderr
