@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from bertsmith.benchmarks.machine import available_bytes
-from bertsmith.benchmarks.needs import Needs, needs_of
+from bertsmith.benchmarks.needs import SAFE_SHARE, Needs, needs_of
 from bertsmith.benchmarks.step_side import AS_IT_COMES, AT_ITS_BEST, OURS, Settings
 from bertsmith.benchmarks.train_figures import SideFigures, SizeFigures, TrainFigures
 from bertsmith.config import PRESETS, PretrainConfig, Size
@@ -28,8 +28,6 @@ ROUND_S = 1.0
 LEAST_ROUNDS = 3
 SLOW_STEP_S = 3.0  # a step so long is warm after the first
 STARTING_S = 5.0  # a process, its imports, and the limit
-# Of the memory that is free; what the estimate may be wrong by.
-SAFE_SHARE = 0.9
 ALL_SIZES: tuple[Size, ...] = tuple(PRESETS)
 PEER_SIZES: tuple[Size, ...] = ("mini", "base")
 

@@ -52,6 +52,12 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         The budget is --steps, --epochs or --minutes; without one, 30 minutes. Ctrl-C saves first, and the
         same command again goes on where it stopped.""",
     ),
+    "plan": (
+        "plan:plan",
+        """What a pretraining run takes, before it is begun: steps, hours, memory, disk, checkpoint traffic.
+
+        The speed is measured on this machine, or assumed of --gpus; every assumption is told.""",
+    ),
     "finetune": (
         "finetune:finetune",
         """Fine-tune a model on labelled examples: classify, sentiment, regress, tag, answer, choose.
