@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bertsmith.cli.main import COMMANDS, main
-from bertsmith.config import CorpusConfig, FinetuneConfig, LabelledConfig, PretrainConfig, TokenizerConfig
+from bertsmith.config import CorpusConfig, FinetuneConfig, LabelledConfig, PlanConfig, PretrainConfig, TokenizerConfig
 
 TEXT = "The patient was given a medicine.\nThe nurse saw the doctor in the ward.\n\nPains and wards. The end.\n" * 20
 OPTIONS_OF = {
@@ -18,6 +18,7 @@ OPTIONS_OF = {
     "tokenizer report": (CorpusConfig,),
     "prepare": (TokenizerConfig, CorpusConfig),
     "pretrain": (PretrainConfig, TokenizerConfig, CorpusConfig),
+    "plan": (PlanConfig, PretrainConfig),
     "bench train": (PretrainConfig,),
     "bench prepare": (TokenizerConfig, CorpusConfig),
     "finetune": (FinetuneConfig, LabelledConfig),

@@ -40,9 +40,8 @@ class PlanFigures:
             f"{config.max_length_tokens}, vocabulary {self.vocab_size:,}, {ranks.count} x {self.kind}"
         )
         rows = (*self._work_rows(), *self._memory_rows(), *self._disk_rows())
-        return Table(
-            title, ("what", "how much", "of what"), rows, ("", "Assumed", *(f"- {each}" for each in self.assumptions()))
-        )
+        notes = ("", "Assumed", *(f"- {each}" for each in self.assumptions()))
+        return Table(title, ("what", "how much", "of what"), rows, notes)
 
     def _work_rows(self) -> list[tuple[str, str, str]]:
         plan, found = self.plan, self.plan.metrics()
@@ -83,8 +82,9 @@ class PlanFigures:
         every_s, size = plan.checkpoint_every_s, plan.checkpoint_bytes
         rate = size / (CHECKPOINT_SHARE * every_s)
         traffic = f"every {duration(every_s)}: {gigabytes(plan.checkpoint_bytes_per_hour)} an hour"
+        twice = "; while it prepares, the corpus lies there twice" if storage.text_bytes else ""
         rows = [
-            ("disk", gigabytes(plan.disk_bytes), "at the most, of all below; while preparing the shards count twice"),
+            ("disk", gigabytes(plan.disk_bytes), f"at the most{twice}"),
             ("  prepared corpus", gigabytes(storage.prepared_bytes), "every rank reads it"),
             ("  checkpoints", gigabytes(plan.checkpoints_kept_bytes), f"{storage.keep} kept, one on its way"),
             ("checkpoint", gigabytes(size), traffic),
@@ -101,8 +101,6 @@ class PlanFigures:
         ranks = self.plan.ranks
         always = [
             *self.said,
-            f"A row takes {self.plan.work.row.corpus_tokens:.1f} tokens of the corpus, counted in text with sentences "
-            "and documents as long as an encyclopedia's (within 4% of English Wikipedia's).",
             "Memory is computed from the shape, as fitted to this program on a processor: right to about 30%.",
             "The hours are of training steps alone: no start, evaluation, checkpoint or restart.",
         ]
@@ -121,8 +119,8 @@ class PlanFigures:
         return (
             f"Each of the {ranks.count} ranks computes as fast as one does alone, on hardware of its own. What it "
             f"loses is the all-reduce: {gigabytes(plan.all_reduce_bytes)} a step at {gbps:g} Gbit/s (--network-gbps) "
-            f"take {step_time(plan.all_reduce_s)}, of which {ranks.overlap_share:.0%} (--overlap-share) hide behind the "
-            f"last micro-batch's backward pass ({BACKWARD_SHARE:.0%} of its time), where that is long enough."
+            f"take {step_time(plan.all_reduce_s)}, of which {ranks.overlap_share:.0%} (--overlap-share) hide behind "
+            f"the last micro-batch's backward pass ({BACKWARD_SHARE:.0%} of its time), where that is long enough."
         )
 
     def values(self) -> dict[str, Any]:
