@@ -85,9 +85,10 @@ def test_memory_that_does_not_fit_and_what_would():
     plan = by_hand(ranks={"memory_bytes": 3e6})
     assert plan.memory.total == 2.8e6
     assert plan.fits is False  # 2.7 MB, a tenth less than there is, is not enough
-    assert plan.fitting_micro_rows == 4  # 0.4 MB are left, and a row takes 0.1
+    assert plan.fitting_micro_rows() == 4  # 0.4 MB are left, and a row takes 0.1
     assert by_hand(ranks={"memory_bytes": 3.2e6}).fits
-    assert by_hand(ranks={"memory_bytes": 1e6}).fitting_micro_rows == 0
+    small = by_hand(ranks={"memory_bytes": 1e6})
+    assert (small.fitting_micro_rows(), small.fitting_micro_rows(sharded=True)) == (0, 3)  # 0.1 + 1.8 / 4 and 3 x 0.1
     assert plan.sharded_memory_bytes == 0.6e6 + 1.8e6 / 4
 
 
@@ -164,8 +165,8 @@ def test_the_table_tells_the_assumptions(capsys, monkeypatch):
     ):
         assert line in shown
     assert "\nAssumed\n- " in shown
-    assert main([*ON_64, "--gpu-memory-gb", "2", "--json"]) == 0
-    assert "any micro-batch: --shard" in json.loads(capsys.readouterr().out)["advice"]
+    assert "say --shard and --micro-batch-size" in planned(capsys, *ON_64, "--gpu-memory-gb", "2.5")["advice"]
+    assert "cards with more memory" in planned(capsys, *ON_64, "--gpu-memory-gb", "1")["advice"]
 
 
 def test_a_given_speed_is_neither_measured_nor_assumed(capsys, monkeypatch):

@@ -185,12 +185,15 @@ class RunPlan:
         own = self.memory.process + self.memory.activations
         return own + (self.memory.total - own - self.memory.buckets) / self.ranks.count
 
-    @property
-    def fitting_micro_rows(self) -> int | None:
-        """The largest micro-batch that fits into a rank's memory, 0 for none; None where that is not known."""
-        if self.ranks.memory_bytes is None:
-            return None
-        left = SAFE_SHARE * self.ranks.memory_bytes - (self.memory.total - self.memory.activations)
+    def fitting_micro_rows(self, *, sharded: bool = False) -> int:
+        """The largest micro-batch that fits into a rank's memory, which is known; 0 for none.
+
+        Args:
+            sharded: whether weights, gradients and optimizer are divided among the ranks.
+        """
+        assert self.ranks.memory_bytes is not None
+        held = (self.sharded_memory_bytes if sharded else self.memory.total) - self.memory.activations
+        left = SAFE_SHARE * self.ranks.memory_bytes - held
         return max(0, int(left / (self.memory.activations / self.work.micro_rows)))
 
     @property

@@ -65,17 +65,19 @@ class PlanFigures:
 
     def advice(self) -> str:
         """Whether it fits, and if not what would do."""
-        plan = self.plan
-        rows, room = plan.fitting_micro_rows, plan.ranks.memory_bytes
-        if rows is None or room is None:
+        plan, room = self.plan, self.plan.ranks.memory_bytes
+        if room is None:
             return f"micro-batch of {plan.work.micro_rows} rows; each process needs this much to itself"
         if plan.fits:
             return f"fits into {gigabytes(room)} (micro-batch of {plan.work.micro_rows} rows)"
-        if rows:
-            return f"DOES NOT FIT into {gigabytes(room)}: say --micro-batch-size {rows}"
-        sharded = f"--shard, with about {gigabytes(plan.sharded_memory_bytes)} a rank and a smaller --micro-batch-size"
-        other = f"{sharded}, or " if plan.ranks.count > 1 else ""
-        return f"DOES NOT FIT into {gigabytes(room)} with any micro-batch: {other}a card with more memory"
+        short = f"DOES NOT FIT into {gigabytes(room)}"
+        if rows := plan.fitting_micro_rows():
+            return f"{short}: say --micro-batch-size {rows}"
+        if plan.ranks.count > 1 and (rows := plan.fitting_micro_rows(sharded=True)):
+            return (
+                f"DOES NOT FIT into {gigabytes(room)} with any micro-batch: say --shard and --micro-batch-size {rows}"
+            )
+        return f"{short}: shorter rows, a smaller --size or cards with more memory would"
 
     def _disk_rows(self) -> list[tuple[str, str, str]]:
         plan, storage = self.plan, self.plan.storage
@@ -101,7 +103,8 @@ class PlanFigures:
         ranks = self.plan.ranks
         always = [
             *self.said,
-            "Memory is computed from the shape, as fitted to this program on a processor: right to about 30%.",
+            "Memory is computed from the shape, as fitted to this program on a processor with rows of 128 and 512: right "
+            "to about 30%.",
             "The hours are of training steps alone: no start, evaluation, checkpoint or restart.",
         ]
         if ranks.count > 1:

@@ -167,7 +167,7 @@ def _text_of(options: PlanConfig) -> Text:
     folder = Path(options.corpus)
     if is_prepared(folder):
         corpus = open_corpus(folder)
-        size = sum((folder / entry.file).stat().st_size for entry in corpus.shards)
+        size = sum(shard.stat().st_size for shard in folder.glob("*.arrow"))
         said = f"{folder}: tokens, rows and size of the prepared corpus as it is."
         vocab_size = options.vocab_size or len(corpus.token_counts())
         return Text(corpus.tokens("train"), vocab_size, 0.0, size, said, corpus)
