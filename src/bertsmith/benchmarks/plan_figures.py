@@ -103,8 +103,8 @@ class PlanFigures:
         ranks = self.plan.ranks
         always = [
             *self.said,
-            "Memory is computed from the shape, as fitted to this program on a processor with rows of 128 and 512: right "
-            "to about 30%.",
+            "Memory is computed from the shape, as fitted to this program on a processor with rows of 128 and 512; it "
+            "is right to about 30%.",
             "The hours are of training steps alone: no start, evaluation, checkpoint or restart.",
         ]
         if ranks.count > 1:
