@@ -161,11 +161,16 @@ def write_model_folder(bert: Bert, folder: Path) -> None:
         DiskFullError: no room left.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.cpu() for name, tensor in to_hf_tensors(bert).items()}
-    write_json(folder / CONFIG, config_to_hf(bert))
+    write_model_config(bert, folder)
     with atomic_path(folder / WEIGHTS) as beside:
         save_file(tensors, beside, metadata={"format": "pt"})
+
+
+def write_model_config(bert: Bert, folder: Path) -> None:
+    """Write `config.json` alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / CONFIG, config_to_hf(bert))
 
 
 def read_tensors(folder: Path, *, allow_pickle: bool = False) -> dict[str, Tensor]:

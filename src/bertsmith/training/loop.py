@@ -18,6 +18,7 @@ from bertsmith.errors import DivergedError, StoppedError
 from bertsmith.model.memory import Gaps, keep_freed_memory
 from bertsmith.progress import Reporter, Track
 from bertsmith.tasks.base import FedStep, Feed, Task
+from bertsmith.training.behind import Behind
 from bertsmith.training.budget import learning_rate
 from bertsmith.training.checkpoints import Checkpoint
 from bertsmith.training.journal import Journal
@@ -80,7 +81,8 @@ class Loop(Generic[Model, Batch]):
         )
         self.device = next(model.parameters()).device
         self.progress = Progress(feed.start())
-        self._saved_step, self._saved_at = 0, time.monotonic()
+        self._behind = Behind()
+        self._begun_step, self._saved_step, self._saved_at = 0, 0, time.monotonic()
         self._pace, self._loss = 0.0, math.nan  # tokens a second of late; the last step's
 
     def resume(self, checkpoint: Checkpoint) -> None:
@@ -88,7 +90,7 @@ class Loop(Generic[Model, Batch]):
         self.progress = Progress(**checkpoint.state)
         load_optimizer_tensors(self.optimizer, self.model, checkpoint.optimizer)
         self.journal.rewind(checkpoint.step, evaluation_due=self.progress.evaluation_due)
-        self._saved_step = checkpoint.step
+        self._begun_step = self._saved_step = checkpoint.step
 
     def run(self) -> Progress:
         """Train to the end of the budget.
@@ -101,7 +103,12 @@ class Loop(Generic[Model, Batch]):
         gaps = Gaps()
         if self.device.type == "cpu":
             keep_freed_memory()
-        with self._stopping() as stop, Ahead[FedStep[Batch]]() as ahead, self._track() as track:
+        with (
+            self._stopping() as stop,
+            self._behind,
+            Ahead[FedStep[Batch]]() as ahead,
+            self._track() as track,
+        ):
             started = time.monotonic() - self.progress.seconds
             if self.progress.evaluation_due:
                 self._evaluate()
@@ -119,10 +126,12 @@ class Loop(Generic[Model, Batch]):
                 if self.progress.evaluation_due and (self.finished or not stopping):
                     self._evaluate()
                     stopping = self._look_up(started, stop)
+                self._behind.look()
                 if self._checkpoint_due() or stopping:
                     self._checkpoint()
                 track.update(self._done(), self._note())
             self._checkpoint()
+            self._behind.wait()
             track.update(self._done(), self._note())
         if not self.finished:
             by = stop.asked or "another rank"
@@ -230,6 +239,7 @@ class Loop(Generic[Model, Batch]):
         """Keep the weights if they are the best so far; end the run where none was better for long."""
         scores, patience = self.progress.scores, self.recipe.patience
         if self.hooks.keep_best and self.ranks.first and (not scores or score > max(scores)):
+            self._behind.wait()  # a checkpoint keeps the best weights of its own time
             self.hooks.keep_best()
         scores.append(score)
         since_best = len(scores) - 1 - scores.index(max(scores))
@@ -241,11 +251,23 @@ class Loop(Generic[Model, Batch]):
         return time.monotonic() - self._saved_at > CHECKPOINT_EVERY_S
 
     def _checkpoint(self) -> None:
-        if self.hooks.save and self.ranks.first and self.progress.step > self._saved_step:
-            tensors = optimizer_tensors(self.optimizer, self.model)
-            checkpoint = Checkpoint(self.progress.step, self.hooks.weights(), tensors, asdict(self.progress))
-            self.hooks.save(checkpoint)
-            self._saved_step, self._saved_at = self.progress.step, time.monotonic()
+        """Begin to write one, of copies: the next steps change what they are copies of."""
+        save, step = self.hooks.save, self.progress.step
+        if save is None or not self.ranks.first or step <= self._begun_step:
+            return
+        self._behind.wait()  # two copies at once would take twice the memory
+        weights, moments = (
+            {name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}
+            for tensors in (self.hooks.weights(), optimizer_tensors(self.optimizer, self.model))
+        )
+        checkpoint = Checkpoint(step, weights, moments, asdict(self.progress))
+
+        def write() -> None:
+            save(checkpoint)
+            self._saved_step = step
+
+        self._begun_step, self._saved_at = step, time.monotonic()
+        self._behind.start(write)
 
     def _write(self, kind: str, figures: dict[str, float]) -> None:
         if not self.ranks.first:

@@ -20,7 +20,7 @@ from bertsmith.errors import CheckpointError, PreparedCorpusError, StoppedError
 from bertsmith.files import atomic_path, link_or_copy
 from bertsmith.model.bert import Bert
 from bertsmith.model.device import choose_device
-from bertsmith.model.folder import write_model_folder
+from bertsmith.model.folder import write_model_config, write_model_folder
 from bertsmith.model.formats import load_hf_tensors, to_hf_tensors
 from bertsmith.model.neighbour_heads import look_at_neighbours
 from bertsmith.model.precision import choose_precision
@@ -283,7 +283,7 @@ class PretrainingRun:
         path = save_checkpoint(self.folder.checkpoints, checkpoint, keep=self.config.keep_checkpoints)
         if not (self.folder.out / "config.json").exists():
             self.tokenizer.save(self.folder.out)
-            write_model_folder(self.bert, self.folder.out)
+            write_model_config(self.bert, self.folder.out)
         with atomic_path(self.folder.out / "model.safetensors") as beside:
             link_or_copy(path / "model.safetensors", beside)
 
