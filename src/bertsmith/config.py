@@ -274,6 +274,10 @@ class PretrainConfig(TrainingConfig):
     evaluate_every_steps: int | None = Field(
         None, gt=0, description="Steps between evaluations; 20 a run if not given."
     )
+    shard: bool = Field(
+        False,
+        description="Divide weights, gradients and moments among the ranks, where one cannot hold them all.",
+    )
     evaluation_rows: int = Field(256, gt=0, description="Held-out rows that each evaluation reads.")
 
     @model_validator(mode="before")

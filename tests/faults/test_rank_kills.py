@@ -85,11 +85,11 @@ def test_ranks_end_with_the_same_bytes(tmp_path: Path) -> None:
     assert weights(out) == weights(tmp_path / "straight")
 
 
-def test_two_ranks_one_and_two_again_see_the_rows_of_a_straight_run(tmp_path: Path) -> None:
+def test_two_divided_ranks_one_and_two_again_see_the_rows_of_a_straight_run(tmp_path: Path) -> None:
     corpus, out = write_corpus(tmp_path), tmp_path / "changing"
     finished([sys.executable, *words(corpus, tmp_path / "straight", 0.0)])
-    for launcher, until in (TORCHRUN, 8), ([sys.executable], 24):
-        process = launched([*launcher, *words(corpus, out, 0.0)])
+    for launcher, until, more in (TORCHRUN, 8, ["--shard"]), ([sys.executable], 24, []):
+        process = launched([*launcher, *words(corpus, out, 0.0), *more])
         wait_for(out, until, process)
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)

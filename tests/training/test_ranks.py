@@ -56,6 +56,8 @@ def test_two_ranks_have_the_loss_curve_of_one(tmp_path: Path) -> None:
     alone(pretraining(corpus, tmp_path / "one", "--steps", "50", "--micro-batch-size", "2"))
     said = in_two(pretraining(corpus, tmp_path / "two", "--steps", "50", "--micro-batch-size", "2"))
     assert_same_curve(curve(tmp_path / "one"), curve(tmp_path / "two"), 50)
+    in_two(pretraining(corpus, tmp_path / "divided", "--steps", "50", "--micro-batch-size", "2", "--shard"))
+    assert_same_curve(curve(tmp_path / "one"), curve(tmp_path / "divided"), 50)
     assert said.count("is your BERT") == 1  # one rank speaks
 
 

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 from dataclasses import asdict
 from typing import Any, Generic, TypeVar
 
@@ -32,6 +33,7 @@ from bertsmith.training.optimizer import (
 from bertsmith.training.prefetch import Ahead
 from bertsmith.training.ranks import ALONE, Ranks
 from bertsmith.training.recipe import Hooks, Progress, Recipe
+from bertsmith.training.sharding import copy_weights
 from bertsmith.training.stop import StopRequest
 
 CHECKPOINT_EVERY_S = 120.0
@@ -71,9 +73,12 @@ class Loop(Generic[Model, Batch]):
     ) -> None:
         self.task, self.model, self.feed, self.recipe, self.hooks = task, model, feed, recipe, hooks
         self.journal, self.reporter, self.ranks = journal, reporter, ranks
-        self._losses = ranks.together(_Losses(task, model))
+        self._divided = recipe.shard and ranks.count > 1
+        # What takes the steps; beside a divided one lies the whole, for evaluations and checkpoints.
+        self._trained = deepcopy(model) if self._divided else model
+        self._losses = ranks.together(_Losses(task, self._trained), divided=recipe.shard)
         self.optimizer = build_optimizer(
-            model,
+            self._trained,
             weight_decay=recipe.weight_decay,
             layer_decay=recipe.layer_decay,
             epsilon=recipe.epsilon,
@@ -83,12 +88,15 @@ class Loop(Generic[Model, Batch]):
         self.progress = Progress(feed.start())
         self._behind = Behind()
         self._begun_step, self._saved_step, self._saved_at = 0, 0, time.monotonic()
+        self._unsaved_s = 0.0
         self._pace, self._loss = 0.0, math.nan  # tokens a second of late; the last step's
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Stand where a checkpoint was written; the model has its weights already."""
         self.progress = Progress(**checkpoint.state)
-        load_optimizer_tensors(self.optimizer, self.model, checkpoint.optimizer)
+        if self._divided:
+            copy_weights(self.model, self._trained)
+        load_optimizer_tensors(self.optimizer, self._trained, checkpoint.optimizer)
         self.journal.rewind(checkpoint.step, evaluation_due=self.progress.evaluation_due)
         self._begun_step = self._saved_step = checkpoint.step
 
@@ -131,6 +139,7 @@ class Loop(Generic[Model, Batch]):
                     self._checkpoint()
                 track.update(self._done(), self._note())
             self._checkpoint()
+            self._make_whole()
             self._behind.wait()
             track.update(self._done(), self._note())
         if not self.finished:
@@ -149,11 +158,12 @@ class Loop(Generic[Model, Batch]):
         return request if self.hooks.save else nullcontext(request)
 
     def _look_up(self, started: float, stop: StopRequest) -> bool:
-        """Set the clock, which is the first rank's; whether a rank is asked to stop, and so all of them stop."""
-        seconds = time.monotonic() - started if self.ranks.first else 0.0
+        """Set the clocks, which are the first rank's; whether a rank is asked to stop, and so all of them stop."""
         if self.ranks.deserted:
             stop.asked = stop.asked or "the end of torchrun"
-        self.progress.seconds, asked = self.ranks.sums([seconds, float(stop.asked is not None)])
+        clocks = [time.monotonic() - started, time.monotonic() - self._saved_at]
+        mine = clocks if self.ranks.first else [0.0, 0.0]
+        self.progress.seconds, self._unsaved_s, asked = self.ranks.sums([*mine, float(stop.asked is not None)])
         return asked > 0
 
     def _share(self) -> float:
@@ -175,9 +185,9 @@ class Loop(Generic[Model, Batch]):
         # of their state.
         own = [] if self.ranks.first else [self.ranks.number]
         torch.manual_seed(int(stream_key("dropout", recipe.seed, now.step, *own) >> 1))
-        self.model.train()
+        self._trained.train()
         losses, tokens = self._accumulate(fed)
-        norm = clip_gradients(self.model, recipe.clip_norm)
+        norm = clip_gradients(self._trained, recipe.clip_norm)
         if not math.isfinite(norm):
             raise DivergedError(
                 f"step {now.step + 1:,}: the gradient is {norm}, so the run has diverged; {self._saved()}. "
@@ -226,7 +236,13 @@ class Loop(Generic[Model, Batch]):
         count = self.recipe.evaluations  # a share may be a rounding error short of its place
         return int(self._share() * count + 1e-9) > int(before * count + 1e-9)
 
+    def _make_whole(self) -> None:
+        """Give the whole model the weights of the divided one, on all ranks."""
+        if self._divided:
+            copy_weights(self._trained, self.model)
+
     def _evaluate(self) -> None:
+        self._make_whole()
         self.model.eval()
         with self._mixed():
             self.progress.metrics = self.ranks.once(lambda: self.hooks.evaluate(self._share()))
@@ -248,25 +264,28 @@ class Loop(Generic[Model, Batch]):
     def _checkpoint_due(self) -> bool:
         if every := self.recipe.checkpoint_every_steps:
             return self.progress.step % every == 0
-        return time.monotonic() - self._saved_at > CHECKPOINT_EVERY_S
+        return self._unsaved_s > CHECKPOINT_EVERY_S
 
     def _checkpoint(self) -> None:
         """Begin to write one, of copies: the next steps change what they are copies of."""
         save, step = self.hooks.save, self.progress.step
-        if save is None or not self.ranks.first or step <= self._begun_step:
+        if save is None or step <= self._begun_step:
             return
         self._behind.wait()  # two copies at once would take twice the memory
+        self._make_whole()
         weights, moments = (
             {name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}
-            for tensors in (self.hooks.weights(), optimizer_tensors(self.optimizer, self.model))
+            for tensors in (self.hooks.weights(), optimizer_tensors(self.optimizer, self._trained))
         )
+        self._begun_step, self._saved_at = step, time.monotonic()
+        if not self.ranks.first:
+            return
         checkpoint = Checkpoint(step, weights, moments, asdict(self.progress))
 
         def write() -> None:
             save(checkpoint)
             self._saved_step = step
 
-        self._begun_step, self._saved_at = step, time.monotonic()
         self._behind.start(write)
 
     def _write(self, kind: str, figures: dict[str, float]) -> None:

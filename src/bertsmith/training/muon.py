@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bertsmith.training.sharding import divided_like, gathered
+
 MOMENTUM = "momentum"  # what is kept of a matrix
 _DECAY = 0.95  # of the momentum
 _RMS = 0.2  # of a step's values at learning rate 1
@@ -39,8 +41,8 @@ def step_matrices(group: Mapping[str, Any], state: Mapping[Tensor, dict[str, Any
             kept[MOMENTUM] = torch.zeros_like(matrix)
         momentum = kept[MOMENTUM]
         momentum.lerp_(matrix.grad, 1 - _DECAY)
-        ahead = matrix.grad.lerp(momentum, _DECAY)  # Nesterov's
-        parts = ahead.to(group["product_dtype"]).unflatten(0, (stacked, -1))  # (K * R, C) -> (K, R, C)
+        ahead = gathered(matrix.grad.lerp(momentum, _DECAY))  # Nesterov's; every rank iterates over all of it
+        parts = ahead.to(group["product_dtype"]).reshape(stacked, -1, ahead.shape[1])  # (K * R, C) -> (K, R, C)
         alike[parts.shape[1:]].append((matrix, parts))
     for shape, pairs in alike.items():
         directions = orthogonalise(torch.cat([parts for _, parts in pairs]))
@@ -48,7 +50,8 @@ def step_matrices(group: Mapping[str, Any], state: Mapping[Tensor, dict[str, Any
         sizes = [len(parts) for _, parts in pairs]
         for (matrix, _), direction in zip(pairs, torch.split(directions, sizes), strict=True):
             matrix.mul_(1 - group["lr"] * group["weight_decay"])
-            matrix.add_(direction.flatten(0, 1), alpha=-group["lr"] * length)
+            step = divided_like(direction.flatten(0, 1), matrix)
+            matrix.add_(step, alpha=-group["lr"] * length)
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch.optim.adamw import adamw
 
 from bertsmith.errors import CheckpointError
 from bertsmith.training.muon import MOMENTUM, step_matrices
+from bertsmith.training.sharding import divided_like, gathered
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 _TOUCHED = "touched"  # (V,) bool, the rows of a table that ever had a sparse gradient
@@ -170,18 +171,21 @@ def clip_gradients(model: nn.Module, clip_norm: float) -> float:
             gradients.append(parameter.grad.values())
         elif parameter.grad is not None:
             gradients.append(parameter.grad)
-    norm = nn.utils.get_total_norm(gradients).item()
+    norm = gathered(nn.utils.get_total_norm(gradients)).item()
     if norm > clip_norm:
         torch._foreach_mul_(gradients, clip_norm / (norm + 1e-6))
     return norm
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
-    """What the optimizer keeps of each parameter, as `moment.parameter`; empty before the first step."""
+    """What the optimizer keeps of each parameter, as `moment.parameter`; empty before the first step.
+
+    Of a divided model it is the whole, for which all ranks ask together.
+    """
     tensors = {}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"{key}.{name}"] = value
+            tensors[f"{key}.{name}"] = gathered(value)
     return tensors
 
 
@@ -197,6 +201,7 @@ def load_optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module, t
         for name, parameter in trained:
             keys = _kept_of(name, left)
             state = {key: left.pop(f"{key}.{name}").to(parameter.device) for key in keys}
+            state = {key: divided_like(v, parameter) if v.shape == parameter.shape else v for key, v in state.items()}
             if parameter.device.type != "cpu":  # where every row is stepped, so that it would not stay true
                 state.pop(_TOUCHED, None)
             optimizer.state[parameter] = state

@@ -26,6 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 from bertsmith.config import Device
 from bertsmith.errors import ConfigError, RankLostError
 from bertsmith.model.device import choose_device
+from bertsmith.training.sharding import divide, hold_gradients
 
 # How long a rank waits in a step for another that no longer answers, though its connection stands.
 SILENCE = timedelta(minutes=10)
@@ -96,14 +97,22 @@ class Ranks:
         added: list[float] = total.tolist()
         return added
 
-    def together(self, module: nn.Module) -> nn.Module:
-        """The module, whose gradients become their mean over the ranks: with a loss N times as large, their sum."""
+    def together(self, module: nn.Module, *, divided: bool) -> nn.Module:
+        """The module, whose gradients become their mean over the ranks: with a loss N times as large, their sum.
+
+        Args:
+            module: whose forward pass is called.
+            divided: whether weights, gradients and moments are divided among the ranks, or every rank has all.
+        """
         if self.count == 1:
             return module
+        if divided:
+            return divide(module)
         return DistributedDataParallel(module, gradient_as_bucket_view=True)
 
     def apart(self, module: nn.Module, when: bool) -> AbstractContextManager[None]:
         """In this block the gradients of a module from `together` stay this rank's, to be added up with later ones."""
+        hold_gradients(module, when)
         return module.no_sync() if when and isinstance(module, DistributedDataParallel) else nullcontext()
 
     @contextmanager

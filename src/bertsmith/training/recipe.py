@@ -31,6 +31,7 @@ class Recipe:
         epsilon: of AdamW.
         muon: for the matrices of the layers; None for AdamW there too.
         patience: evaluations without a better figure after which a run ends; None to go to its end.
+        shard: divide weights, gradients and moments among the ranks.
     """
 
     budget: Budget
@@ -47,6 +48,7 @@ class Recipe:
     epsilon: float = 1e-6
     muon: MuonOptions | None = None
     patience: int | None = None
+    shard: bool = False
 
     @classmethod
     def of(cls, config: TrainingConfig, budget: Budget, precision: Precision, **more: Any) -> Recipe:

@@ -14,7 +14,7 @@ from bertsmith.files import locked, write_text
 from bertsmith.training.checkpoints import list_checkpoints
 
 # What may change when a run goes on: it does not touch the numbers, or (the device) their rounding only.
-_FREE = {"workers", "checkpoint_every_steps", "keep_checkpoints", "on_bad_input", "device"}
+_FREE = {"workers", "checkpoint_every_steps", "keep_checkpoints", "on_bad_input", "device", "shard"}
 
 
 class RunFolder:
