@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from bertsmith.cleaning_config import CleaningConfig
 from bertsmith.config import (
     Config,
     CorpusConfig,
@@ -43,13 +44,14 @@ def pretrain(
         out: the run folder, a Hugging Face model folder when it is done.
         tokenizer: folder of a finished tokenizer; if not given, one is trained on the corpus.
         reporter: told of progress; stderr if not given.
-        options: fields of PretrainConfig, CorpusConfig, TokenizerConfig, such as `size="mini"`.
+        options: fields of PretrainConfig, CorpusConfig, TokenizerConfig, CleaningConfig, such as `size="mini"`.
 
     Raises:
         ConfigError: an unknown option, or a value that does not fit.
         BertsmithError: as `bertsmith.training.pretrain.pretrain`.
     """
-    pretraining, reading, vocabulary = split_options(options, PretrainConfig, CorpusConfig, TokenizerConfig)
+    parts = split_options(options, PretrainConfig, CorpusConfig, TokenizerConfig, CleaningConfig)
+    pretraining, reading, vocabulary, cleaning = parts
     from bertsmith.training.pretrain import pretrain as run
 
     return run(
@@ -58,6 +60,7 @@ def pretrain(
         config=PretrainConfig(**pretraining),
         corpus_config=CorpusConfig(**reading),
         tokenizer_config=TokenizerConfig(**vocabulary),
+        cleaning_config=CleaningConfig(**cleaning),
         tokenizer=None if tokenizer is None else Path(tokenizer),
         reporter=reporter or Terminal(),
     )
@@ -111,6 +114,8 @@ def prepare(
     tokenizer: AnyPath | None = None,
     seed: int = 0,
     shard_tokens: int = 4_000_000,
+    language_of: Callable[[str], str] | None = None,
+    keep_languages: Sequence[str] = (),
     reporter: Reporter | None = None,
     **options: Any,
 ) -> PreparedCorpus:
@@ -122,16 +127,20 @@ def prepare(
         tokenizer: folder of a finished tokenizer; if not given, one is trained on the corpus.
         seed: kept with the corpus.
         shard_tokens: about how many tokens a shard has.
+        language_of: tells the language of a text, such as "de"; any function, called in this process.
+        keep_languages: documents in other languages are dropped.
         reporter: told of progress; stderr if not given.
-        options: fields of CorpusConfig and TokenizerConfig, such as `language="de"`, `cased=True`.
+        options: fields of CorpusConfig, TokenizerConfig and CleaningConfig, such as `language="de"`, `cased=True`,
+            `drop_duplicates="near"`.
 
     Raises:
         ConfigError: an unknown option, or a value that does not fit.
         BertsmithError: as `bertsmith.data.prepare.prepare_corpus`.
     """
-    reading, vocabulary = split_options(options, CorpusConfig, TokenizerConfig)
+    reading, vocabulary, cleaning = split_options(options, CorpusConfig, TokenizerConfig, CleaningConfig)
     config, reporter = CorpusConfig(**reading), reporter or Terminal()
-    tokenizer_config = TokenizerConfig(**vocabulary)
+    tokenizer_config, cleaning_config = TokenizerConfig(**vocabulary), CleaningConfig(**cleaning)
+    from bertsmith.data.cleaning.passes import Cleaning, language_filter
     from bertsmith.data.prepare import prepare_corpus
     from bertsmith.text.wordpiece import WordPiece
 
@@ -142,6 +151,7 @@ def prepare(
         config=config,
         seed=seed,
         shard_tokens=shard_tokens,
+        cleaning=Cleaning(cleaning_config, language_filter(language_of, keep_languages)),
         reporter=reporter,
     )
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from bertsmith.config import CorpusConfig, TokenizerConfig
-from bertsmith.data import prepare
+from bertsmith.data import prepare, units
 from bertsmith.data.prepare import prepare_corpus
 from bertsmith.data.shards import PreparedCorpus, open_corpus
 from bertsmith.errors import BertsmithError, ConfigError, CorpusError, PreparedCorpusError
@@ -113,7 +113,7 @@ def test_shards_are_the_same_bytes_whatever_the_processes_and_units(
     notes: Path, tmp_path: Path, tokenizer: WordPiece, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = prepared(notes, tmp_path / "first", tokenizer)
-    monkeypatch.setattr(prepare, "UNIT_BYTES", 3000)
+    monkeypatch.setattr(units, "UNIT_BYTES", 3000)
     second = prepared(notes, tmp_path / "second", tokenizer, workers=2)
     assert files_of(first.folder) == files_of(second.folder)
     assert first.fingerprint == second.fingerprint
@@ -122,7 +122,7 @@ def test_shards_are_the_same_bytes_whatever_the_processes_and_units(
 def test_a_stopped_build_goes_on_and_ends_the_same(
     notes: Path, tmp_path: Path, tokenizer: WordPiece, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare, "UNIT_BYTES", 3000)
+    monkeypatch.setattr(units, "UNIT_BYTES", 3000)
     straight = prepared(notes, tmp_path / "straight", tokenizer)
     killed = tmp_path / "killed"
 
@@ -133,10 +133,10 @@ def test_a_stopped_build_goes_on_and_ends_the_same(
         patch.setattr(prepare, "deal", dies)
         with pytest.raises(BertsmithError, match="killed here"):
             prepared(notes, killed, tokenizer)
-    units = sorted((killed / "building").glob("unit-*.arrow"))
-    assert len(units) > 3
-    units[0].unlink()
-    times = {path: path.stat().st_mtime_ns for path in units[1:]}
+    made = sorted((killed / "building").glob("unit-*.arrow"))
+    assert len(made) > 3
+    made[0].unlink()
+    times = {path: path.stat().st_mtime_ns for path in made[1:]}
     seen = {}
 
     def looks(paths: list[Path], *rest: object, **options: object) -> object:
@@ -233,7 +233,7 @@ def test_another_tokenizer_after_a_mistake_is_the_one_that_is_used(
 def test_skipping_goes_on_where_stopping_stopped(
     notes: Path, tmp_path: Path, tokenizer: WordPiece, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare, "UNIT_BYTES", 1000)
+    monkeypatch.setattr(units, "UNIT_BYTES", 1000)
     (notes / "2.txt").write_bytes(b"Bad \xff one.\n\nGood again.\n")
     with pytest.raises(CorpusError, match=r"2\.txt"):
         prepared(notes, tmp_path / "corpus", tokenizer)

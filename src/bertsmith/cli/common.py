@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 from rich.console import Console
 
+from bertsmith.cleaning_config import CleaningConfig
 from bertsmith.config import CorpusConfig, LabelledConfig, Precision, PretrainConfig, TokenizerConfig
 from bertsmith.progress import Terminal
 
@@ -44,6 +45,7 @@ PrecisionOption = Annotated[
 ]
 
 CorpusOptions = Annotated[CorpusConfig, Parameter(name="*", group=Group("Reading text", sort_key=30))]
+CleaningOptions = Annotated[CleaningConfig, Parameter(name="*", group=Group("Cleaning text", sort_key=35))]
 TokenizerOptions = Annotated[TokenizerConfig, Parameter(name="*", group=Group("Vocabulary", sort_key=40))]
 LabelledOptions = Annotated[LabelledConfig, Parameter(name="*", group=Group("Reading examples", sort_key=30))]
 PretrainOptions = Annotated[PretrainConfig, Parameter(name="*", group=Group("Pretraining", sort_key=20))]

@@ -6,7 +6,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from bertsmith.cleaning_config import CleaningConfig
 from bertsmith.cli.common import (
+    CleaningOptions,
     ConfigFile,
     Corpus,
     CorpusOptions,
@@ -28,6 +30,7 @@ def pretrain(
     tokenizer: TokenizerFolder = None,
     pretraining: PretrainOptions = PretrainConfig(),
     reading: CorpusOptions = CorpusConfig(),
+    cleaning: CleaningOptions = CleaningConfig(),
     vocabulary: TokenizerOptions = TokenizerConfig(),
     config: ConfigFile = None,
     as_json: Json = False,
@@ -41,6 +44,7 @@ def pretrain(
         config=pretraining,
         corpus_config=reading,
         tokenizer_config=vocabulary,
+        cleaning_config=cleaning,
         tokenizer=tokenizer,
         reporter=reporter(),
     )

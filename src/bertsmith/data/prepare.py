@@ -9,29 +9,32 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
 
 from bertsmith.config import CorpusConfig, TokenizerConfig
+from bertsmith.data.cleaning.passes import Cleaned, Cleaning, clean_corpus
 from bertsmith.data.deal import Dealt, deal
 from bertsmith.data.shards import FORMAT_VERSION, PreparedCorpus, as_columns, is_prepared, open_corpus
+from bertsmith.data.units import Reading, Unit, group_sources, read_units, warn_of_skipped
 from bertsmith.data.workers import Job, Workers
 from bertsmith.errors import ConfigError, PreparedCorpusError
 from bertsmith.files import atomic_path, locked, write_json
-from bertsmith.progress import Reporter, Track
-from bertsmith.text.corpus import list_sources, no_document, read_documents
+from bertsmith.progress import Reporter
+from bertsmith.text.corpus import list_sources, no_document
 from bertsmith.text.sources import Source
 from bertsmith.text.streams import BadInput
-from bertsmith.text.train import plain_megabytes, train_tokenizer
+from bertsmith.text.train import as_read, plain_megabytes, train_tokenizer
 from bertsmith.text.wordpiece import WordPiece
 
 SHARD_TOKENS = 4_000_000
 LEAST_SHARD_TOKENS = 1000
-UNIT_BYTES = 4_000_000
+NO_CLEANING = Cleaning()
 
 
 def prepare_corpus(
@@ -42,6 +45,7 @@ def prepare_corpus(
     config: CorpusConfig,
     seed: int,
     shard_tokens: int = SHARD_TOKENS,
+    cleaning: Cleaning = NO_CLEANING,
     reporter: Reporter,
 ) -> PreparedCorpus:
     """Tokenize a corpus into Arrow shards; the same call again goes on, or finds it done.
@@ -53,6 +57,7 @@ def prepare_corpus(
         config: how the files are read, and the held-out share.
         seed: of the documents' order in and over the shards.
         shard_tokens: about how many tokens a shard has.
+        cleaning: what is left out; its account stands in the manifest.
         reporter: told of progress and of what was left out.
 
     Raises:
@@ -65,6 +70,8 @@ def prepare_corpus(
         raise ConfigError(f"shard_tokens is {shard_tokens}; a shard has at least {LEAST_SHARD_TOKENS} tokens")
     sources = list_sources(corpus)
     made_from = _made_from(sources, tokenizer, config, seed, shard_tokens)
+    if cleaned := cleaning.made_from():
+        made_from["cleaning"] = cleaned
     if is_prepared(out):
         done = open_corpus(out)
         _check_same(out, done.manifest["made_from"], made_from)
@@ -73,60 +80,103 @@ def prepare_corpus(
         return done
     building = out / "building"
     with locked(out, building / "lock"):
-        return _build(corpus, out, sources, made_from, tokenizer, config, reporter)
-
-
-def _build(
-    corpus: Sequence[str],
-    out: Path,
-    sources: list[Source],
-    made_from: dict[str, Any],
-    tokenizer: WordPiece | TokenizerConfig,
-    config: CorpusConfig,
-    reporter: Reporter,
-) -> PreparedCorpus:
-    """Begin the folder, or go on with what a stopped build has left."""
-    building = out / "building"
-    _begin(building, out, made_from)
-    pieces = _tokenizer(out / "tokenizer", tokenizer, corpus, config, reporter)
-    arguments = [str(out / "tokenizer"), config.language, str(made_from["seed"])]
-    skipped = _tokenize(_groups(sources), building, arguments, config, reporter)
-    units = sorted(building.glob("unit-*.arrow"))
-    if not units:
-        raise no_document(sources, skipped)
-    dealt = deal(
-        units,
-        out,
-        held_out_share=config.held_out_share,
-        shard_tokens=made_from["shard_tokens"],
-        vocab_size=pieces.vocab_size,
-        reporter=reporter,
-    )
-    _write_manifest(out, dealt, made_from, pieces, skipped)
-    shutil.rmtree(building)
-    prepared = open_corpus(out)
+        prepared = _Build(corpus, out, sources, made_from, config, cleaning, reporter).run(tokenizer)
     reporter.say(f"prepared {out}: {_summary(prepared)}")
     return prepared
 
 
-def _tokenizer(
-    folder: Path,
-    given: WordPiece | TokenizerConfig,
-    corpus: Sequence[str],
-    config: CorpusConfig,
-    reporter: Reporter,
-) -> WordPiece:
-    """The tokenizer that a stopped build has left (`_begin` saw to it that it is the same), the given, or a new one."""
-    if (folder / "tokenizer.json").exists():
-        return WordPiece.load(folder)
-    if isinstance(given, TokenizerConfig):
-        given = train_tokenizer(corpus, config=given, corpus_config=config, reporter=reporter)
-    given.save(folder)
-    return given
+@dataclass(frozen=True)
+class _Build:
+    """A folder on its way to a prepared corpus."""
+
+    corpus: Sequence[str]
+    out: Path
+    sources: list[Source]
+    made_from: dict[str, Any]
+    config: CorpusConfig
+    cleaning: Cleaning
+    reporter: Reporter
+
+    @property
+    def building(self) -> Path:
+        return self.out / "building"
+
+    def run(self, tokenizer: WordPiece | TokenizerConfig) -> PreparedCorpus:
+        """Begin the folder, or go on with what a stopped build has left."""
+        _begin(self.building, self.out, self.made_from)
+        groups = group_sources(self.sources)
+        cleaned = self._clean(groups)
+        pieces = self._tokenizer(tokenizer, cleaned)
+        skipped = self._tokenize(groups, cleaned)
+        units = sorted(self.building.glob("unit-*.arrow"))
+        if not units:
+            raise no_document(self.sources, skipped)
+        dealt = deal(
+            units,
+            self.out,
+            held_out_share=self.config.held_out_share,
+            shard_tokens=self.made_from["shard_tokens"],
+            vocab_size=pieces.vocab_size,
+            reporter=self.reporter,
+        )
+        account = {"cleaning": cleaned.account} if cleaned else {}
+        _write_manifest(self.out, dealt, self.made_from, pieces, skipped, account)
+        shutil.rmtree(self.building)
+        return open_corpus(self.out)
+
+    def _clean(self, groups: list[list[Source]]) -> Cleaned | None:
+        if not self.cleaning.made_from():
+            return None
+        return clean_corpus(groups, self.building, cleaning=self.cleaning, reading=self.config, reporter=self.reporter)
+
+    def _tokenizer(self, given: WordPiece | TokenizerConfig, cleaned: Cleaned | None) -> WordPiece:
+        """What a stopped build has left (`_begin` saw to it that it is the same), the given, or a new one."""
+        folder = self.out / "tokenizer"
+        if (folder / "tokenizer.json").exists():
+            return WordPiece.load(folder)
+        if isinstance(given, TokenizerConfig):
+            given = train_tokenizer(
+                self.corpus,
+                config=given,
+                corpus_config=self.config,
+                reporter=self.reporter,
+                texts_of=cleaned.texts if cleaned else as_read,
+            )
+        given.save(folder)
+        return given
+
+    def _tokenize(self, groups: list[list[Source]], cleaned: Cleaned | None) -> list[BadInput]:
+        """Make every unit that is not there yet."""
+        total = plain_megabytes(self.sources)
+        reading = Reading()
+        arguments = [str(self.out / "tokenizer"), self.config.language, str(self.made_from["seed"]), str(self.building)]
+        with (
+            self.reporter.track("tokenizing", total=total, unit="MB") as track,
+            Workers("bertsmith.data.tokenize_unit", arguments, self.config.workers or os.cpu_count() or 1) as workers,
+        ):
+            units = read_units(groups, self.config, reading, track)
+            for _ in workers.run(_jobs(units, self.building, cleaned)):
+                pass
+        warn_of_skipped(reading.skipped, self.reporter)
+        return reading.skipped
+
+
+def _jobs(units: Iterable[Unit], building: Path, cleaned: Cleaned | None) -> Iterator[Job]:
+    """The units that are to be made."""
+    for unit in units:
+        path = unit.path(building, "unit")
+        if not path.exists():
+            parts = cleaned.job(unit) if cleaned else {"texts": unit.texts, "sources": unit.sources}
+            yield {"path": str(path), **parts}
 
 
 def _write_manifest(
-    out: Path, dealt: Dealt, made_from: dict[str, Any], tokenizer: WordPiece, skipped: list[BadInput]
+    out: Path,
+    dealt: Dealt,
+    made_from: dict[str, Any],
+    tokenizer: WordPiece,
+    skipped: list[BadInput],
+    account: dict[str, Any],
 ) -> None:
     """The last thing to be written: with it the corpus is finished."""
     with atomic_path(out / "token_counts.npy") as beside, beside.open("wb") as file:
@@ -139,6 +189,7 @@ def _write_manifest(
         "made_from": made_from,
         "counts": {name: sum(shards[name]) for name in ("documents", "sentences", "tokens")},
         "skipped": [asdict(bad) for bad in skipped],
+        **account,
         "shards": shards,
     }
     write_json(out / "manifest.json", manifest)
@@ -176,8 +227,8 @@ def _changes(was: dict[str, Any], now: dict[str, Any], name: str = "") -> Iterat
     """One line for each value that differs."""
     for key in sorted({*was, *now}):
         before, after = was.get(key), now.get(key)
-        if isinstance(before, dict) and isinstance(after, dict):
-            yield from _changes(before, after, key)
+        if dict in (type(before), type(after)) and {type(before), type(after)} <= {dict, NoneType}:
+            yield from _changes(before or {}, after or {}, key)
         elif before != after and name == "sources":
             yield f"source {key} " + ("is new" if before is None else "is gone" if after is None else "has changed")
         elif before != after:
@@ -198,88 +249,10 @@ def _begin(building: Path, out: Path, made_from: dict[str, Any]) -> None:
         for split in ("train", "held-out"):
             for shard in out.glob(f"{split}-*.arrow"):
                 shard.unlink()
+        for stale in [*building.glob("*.arrow"), *building.glob("*.npy")]:  # of another cleaning
+            stale.unlink()
         building.mkdir(parents=True, exist_ok=True)
         write_json(record, made_from)
-
-
-def _groups(sources: list[Source]) -> list[list[Source]]:
-    """Neighbouring small files together, so that a folder of a million notes makes no million units."""
-    groups: list[list[Source]] = []
-    room = 0
-    for source in sources:
-        size = source.size_bytes or UNIT_BYTES
-        if size > room:
-            groups.append([])
-            room = UNIT_BYTES
-        groups[-1].append(source)
-        room -= size
-    return groups
-
-
-@dataclass
-class _Reading:
-    """What the reader has come across so far."""
-
-    skipped: list[BadInput] = field(default_factory=list)
-    read_bytes: int = 0
-
-
-def _tokenize(
-    groups: list[list[Source]],
-    building: Path,
-    arguments: list[str],
-    config: CorpusConfig,
-    reporter: Reporter,
-) -> list[BadInput]:
-    """Make every unit that is not there yet."""
-    total = plain_megabytes([source for group in groups for source in group])
-    reading = _Reading()
-    count = config.workers or os.cpu_count() or 1
-    with (
-        reporter.track("tokenizing", total=total, unit="MB") as track,
-        Workers("bertsmith.data.tokenize_unit", arguments, count) as workers,
-    ):
-        for _ in workers.run(_jobs(groups, building, config, reading, track)):
-            pass
-    if reading.skipped:
-        places = "\n  ".join(f"{bad.source}, {bad.place}: {bad.reason}" for bad in reading.skipped[:20])
-        more = f"\n  … and {len(reading.skipped) - 20} more" if len(reading.skipped) > 20 else ""
-        count = sum(bad.count for bad in reading.skipped)
-        reporter.warn(f"{count} broken inputs were left out:\n  {places}{more}")
-    return reading.skipped
-
-
-def _jobs(
-    groups: list[list[Source]], building: Path, config: CorpusConfig, reading: _Reading, track: Track
-) -> Iterator[Job]:
-    """The units to make: runs of documents of about `UNIT_BYTES`, never across two groups."""
-    for index, group in enumerate(groups):
-        for piece, (texts, sources) in enumerate(_units(group, config, reading, track)):
-            path = building / f"unit-{index:06d}-{piece:06d}.arrow"
-            if not path.exists():
-                yield {"path": str(path), "texts": texts, "sources": sources}
-
-
-def _units(
-    group: list[Source], config: CorpusConfig, reading: _Reading, track: Track
-) -> Iterator[tuple[list[str], list[str]]]:
-    texts: list[str] = []
-    sources: list[str] = []
-    size = 0
-    for source in group:
-        for document in read_documents(source, config, skipped=reading.skipped):
-            texts.append(document.text)
-            sources.append(document.source)
-            size += len(document.text) if document.text.isascii() else len(document.text.encode(errors="replace"))
-            if size >= UNIT_BYTES:
-                yield texts, sources
-                reading.read_bytes += size
-                track.update(reading.read_bytes / 1e6)
-                texts, sources, size = [], [], 0
-    if texts:
-        yield texts, sources
-        reading.read_bytes += size
-        track.update(reading.read_bytes / 1e6)
 
 
 def _fingerprint(value: Any) -> str:

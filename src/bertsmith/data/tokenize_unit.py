@@ -1,6 +1,6 @@
 """One unit of work of preparing: a run of documents -> an Arrow file of token ids, its documents in a random order.
 
-Run as `python -m bertsmith.data.tokenize_unit TOKENIZER LANGUAGE SEED` it is a worker; see `workers`.
+Run as `python -m bertsmith.data.tokenize_unit TOKENIZER LANGUAGE SEED BUILDING` it is a worker; see `workers`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from bertsmith.data.cleaning.survey import clean, read_boilerplate
 from bertsmith.data.random_bits import mix, stream_key
 from bertsmith.data.shards import write_batch
 from bertsmith.data.workers import Job, serve_jobs
@@ -71,13 +72,21 @@ def _hash(text: str) -> bytes:
 
 
 def main() -> None:
-    """Answer jobs {"path", "texts", "sources"} with the number of documents written to the path."""
-    folder, language, seed = sys.argv[1:]
+    """Answer jobs {"path", "texts", "sources"} with the number of documents written to the path.
+
+    Where the corpus is cleaned, a job says in "mended" which texts are to be mended.
+    """
+    folder, language, seed, building = sys.argv[1:]
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # every core has a worker already
     tokenizer = WordPiece.load(Path(folder))
+    boilerplate = read_boilerplate(Path(building))
 
     def handle(job: Job) -> int:
-        batch = tokenize_unit(job["texts"], job["sources"], tokenizer=tokenizer, language=language, seed=int(seed))
+        texts = job["texts"]
+        if "mended" in job:
+            mended = set(job["mended"])
+            texts = [clean(text, boilerplate, mended=index in mended) for index, text in enumerate(texts)]
+        batch = tokenize_unit(texts, job["sources"], tokenizer=tokenizer, language=language, seed=int(seed))
         write_batch(Path(job["path"]), batch)
         return len(batch)
 

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+from bertsmith.cleaning_config import CleaningConfig
 from bertsmith.config import Config, CorpusConfig, PretrainConfig, TokenizerConfig
+from bertsmith.data.cleaning.passes import Cleaning
 from bertsmith.data.prepare import prepare_corpus
 from bertsmith.data.shards import is_prepared, open_corpus
 from bertsmith.errors import ConfigError
@@ -30,6 +32,7 @@ def pretrain(
     config: PretrainConfig,
     corpus_config: CorpusConfig = CorpusConfig(),
     tokenizer_config: TokenizerConfig = TokenizerConfig(),
+    cleaning_config: CleaningConfig = CleaningConfig(),
     tokenizer: Path | None = None,
     reporter: Reporter = Silent(),
 ) -> PretrainResult:
@@ -41,6 +44,7 @@ def pretrain(
         config: model, objective, budget, optimizer.
         corpus_config: how raw text is read.
         tokenizer_config: how a tokenizer is trained, where none is given.
+        cleaning_config: what of raw text is left out.
         tokenizer: the folder of a finished tokenizer, for raw text.
         reporter: told of progress.
 
@@ -58,8 +62,10 @@ def pretrain(
     if not ready:
         used += [corpus_config] if tokenizer else [corpus_config, tokenizer_config]
     settings = {name: value for part in used for name, value in part.model_dump().items()}
+    settings |= {} if ready else cleaning_config.chosen()
     settings |= {"corpus": list(corpus), "tokenizer": tokenizer and str(tokenizer)}
-    idle = [name for part in (corpus_config, tokenizer_config) if part not in used for name in _changed(part)]
+    raw = (corpus_config, tokenizer_config, *([cleaning_config] if ready else []))
+    idle = [name for part in raw if part not in used for name in _changed(part)]
 
     def prepare() -> None:
         run.check_same(settings)
@@ -72,6 +78,7 @@ def pretrain(
                 tokenizer=WordPiece.load(tokenizer) if tokenizer else tokenizer_config,
                 config=corpus_config,
                 seed=config.seed,
+                cleaning=Cleaning(cleaning_config),
                 reporter=reporter,
             )
         run.keep(settings)  # not before: a mistake in the words so far should not stay in the folder
