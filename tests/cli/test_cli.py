@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bertsmith.cleaning_config import CleaningConfig
 from bertsmith.cli.main import COMMANDS, main
 from bertsmith.config import CorpusConfig, FinetuneConfig, LabelledConfig, PlanConfig, PretrainConfig, TokenizerConfig
 
@@ -16,8 +17,8 @@ TEXT = "The patient was given a medicine.\nThe nurse saw the doctor in the ward.
 OPTIONS_OF = {
     "tokenizer train": (TokenizerConfig, CorpusConfig),
     "tokenizer report": (CorpusConfig,),
-    "prepare": (TokenizerConfig, CorpusConfig),
-    "pretrain": (PretrainConfig, TokenizerConfig, CorpusConfig),
+    "prepare": (TokenizerConfig, CorpusConfig, CleaningConfig),
+    "pretrain": (PretrainConfig, TokenizerConfig, CorpusConfig, CleaningConfig),
     "plan": (PlanConfig, PretrainConfig),
     "bench train": (PretrainConfig,),
     "bench prepare": (TokenizerConfig, CorpusConfig),
@@ -155,6 +156,54 @@ def test_prepare_keeps_its_tokenizer_and_notices_other_options(notes, capsys):
     assert Path("corpus/tokenizer/vocab.txt").read_text(encoding="utf-8").count("\n") == 70
     error = complaint(capsys, "prepare", "notes.txt", "--out", "corpus", "--vocab-size", "71", "--workers", "1")
     assert "vocab_size was 70, now 71" in error
+
+
+def test_prepare_cleans_what_it_is_asked_to_and_shows_it(notes, capsys):
+    words = ["prepare", "notes.txt", "--vocab-size", "70", "--workers", "1", "--drop-duplicates", "exact"]
+    preview = run_json(capsys, *words, "--out", "corpus", "--preview-cleaning", "100")
+    assert preview["cleaning"]["read"]["documents"] == 21
+    assert preview["cleaning"]["steps"]["exact_duplicates"]["dropped"] == 18
+    assert preview["examples"][0]["beside"] == preview["examples"][0]["text"]
+    assert not Path("corpus").exists()
+    made = run_json(capsys, *words, "--out", "corpus")
+    assert made["cleaning"] == preview["cleaning"]
+    assert made["counts"]["documents"] == 3
+    assert main([*words, "--out", "corpus"]) == 0  # made already: the table is that of the manifest
+    shown = capsys.readouterr().out
+    assert "dropped: exact duplicate" in shown
+    assert [line.split()[1] for line in shown.splitlines() if line.split()[0] in ("read", "kept")] == ["21", "3"]
+    assert main([*words, "--out", "corpus", "--preview-cleaning", "100"]) == 0
+    assert capsys.readouterr().out.count("notes.txt") == 3
+    assert "no step of cleaning" in complaint(capsys, *words[:-2], "--out", "x", "--preview-cleaning", "9")
+
+
+def test_pretrain_cleans_raw_text_and_says_what_is_idle_on_a_prepared_corpus(notes, capsys):
+    words = [
+        "--size",
+        "tiny",
+        "--steps",
+        "1",
+        "--batch-size",
+        "2",
+        "--evaluation-rows",
+        "2",
+        "--drop-duplicates",
+        "exact",
+    ]
+    assert main(["pretrain", "notes.txt", "--out", "run", *words, "--vocab-size", "70", "--workers", "1"]) == 0
+    assert "18 of 21 documents dropped (18 exact duplicate)" in capsys.readouterr().err
+    assert 'drop_duplicates = "exact"' in Path("run/training/run.toml").read_text(encoding="utf-8")
+    assert main(["pretrain", "run/training/corpus", "--out", "other", *words]) == 0
+    assert "drop_duplicates: decided when the corpus" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_cleaning_loads_its_libraries_only_where_they_are_used(notes):
+    code = (
+        "import sys, bertsmith.data.prepare, bertsmith.data.cleaning.preview;"
+        "print(sorted({'ftfy', 'rensa', 'wcwidth'} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.strip() == "[]"
 
 
 def test_fill_answers_as_json_and_as_a_table(tiny_bert, capsys):

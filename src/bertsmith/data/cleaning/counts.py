@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bertsmith.data.cleaning.survey import EMPTY, EXACT, KEPT, LANGUAGE, NEAR, SHORT, SYMBOLS
 
-# Step -> what a table calls it; those that drop documents by the fate of these.
+# The steps: two that change documents, and those that drop them, each with the fate that it gives.
 LINES, MENDED = "boilerplate_lines", "mended"
 DROPS = {
     "empty": EMPTY,
@@ -25,14 +25,14 @@ DROPS = {
 NAMES = {
     LINES: "boilerplate lines taken out",
     MENDED: "Unicode mended",
-    "empty": "nothing left after that",
-    "short": "too short",
-    "symbols": "too many symbols",
-    "language": "another language",
-    "exact_duplicates": "exact duplicates",
-    "near_duplicates": "near duplicates",
+    "empty": "dropped: nothing left of it",
+    "short": "dropped: too short",
+    "symbols": "dropped: too many symbols",
+    "language": "dropped: another language",
+    "exact_duplicates": "dropped: exact duplicate",
+    "near_duplicates": "dropped: near duplicate",
 }
-HEADER = ("step", "documents changed", "documents dropped", "lines", "characters")
+HEADER = ("", "documents", "lines", "characters")
 
 
 @dataclass
@@ -76,16 +76,24 @@ def _add(counts: Counts, **more: Any) -> None:
 
 def table_rows(account: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """The manifest's account as the rows of a table under `HEADER`."""
-    rows = [(NAMES[name], *(f"{value:,}" for value in found.values())) for name, found in account["steps"].items()]
-    for what in ("read", "kept"):
-        rows.append((what, f"{account[what]['documents']:,} documents", "", "", f"{account[what]['characters']:,}"))
-    return rows
+    rows = [_row(NAMES[name], found) for name, found in account["steps"].items()]
+    return [_row("read", account["read"]), *rows, _row("kept", account["kept"])]
+
+
+def _row(name: str, found: Mapping[str, int]) -> tuple[str, ...]:
+    documents = found.get("documents") or found.get("changed") or found.get("dropped") or 0
+    cells = (found[what] if found.get(what) else None for what in ("lines", "characters"))
+    return (name, f"{documents:,}", *("" if cell is None else f"{cell:,}" for cell in cells))
 
 
 def in_words(account: Mapping[str, Any]) -> str:
-    """The account as a line: `2,100 of 9,000 documents dropped (1,900 near duplicates, 200 too short)`."""
+    """The account as a line: `2,100 of 9,000 documents dropped (200 too short, 1,900 near duplicate)`."""
     steps = account["steps"]
-    drops = [f"{found['dropped']:,} {NAMES[name]}" for name, found in steps.items() if found["dropped"]]
+    drops = [
+        f"{found['dropped']:,} {NAMES[name].removeprefix('dropped: ')}"
+        for name, found in steps.items()
+        if found["dropped"]
+    ]
     read, kept = account["read"]["documents"], account["kept"]["documents"]
     parts = [f"{read - kept:,} of {read:,} documents dropped" + (f" ({', '.join(drops)})" if drops else "")]
     if LINES in steps:

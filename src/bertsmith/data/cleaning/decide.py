@@ -1,6 +1,6 @@
 """One decision over the surveys of all units: which lines are boilerplate, which documents are duplicates.
 
-Surveys are memory-mapped. Of a document no more than about 40 bytes are in memory at a time, however long it is; of
+Surveys are memory-mapped. Of a document no more than about 75 bytes are in memory at a time, however long it is; of
 lines, a bounded number.
 """
 

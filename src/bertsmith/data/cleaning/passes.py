@@ -94,7 +94,10 @@ class Cleaning:
         if self.language:
             by = self.language.language_of
             name = getattr(by, "__qualname__", type(by).__qualname__)
-            values |= {"keep_languages": sorted(self.language.keep), "language_of": f"{by.__module__}:{name}"}
+            values |= {
+                "keep_languages": sorted(self.language.keep),
+                "language_of": f"{getattr(by, '__module__', '')}:{name}",
+            }
         return values
 
 
