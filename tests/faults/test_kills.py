@@ -27,9 +27,9 @@ def pretraining(corpus: Path, out: Path) -> list[str]:
     return [*BERTSMITH, *words.split(), *options.split(), str(corpus), "--out", str(out)]
 
 
-def preparing(corpus: Path, out: Path) -> list[str]:
+def preparing(corpus: Path, out: Path, *cleaning: str) -> list[str]:
     words = "--vocab-size 500 --workers 2 --shard-tokens 100000"
-    return [*BERTSMITH, "prepare", *words.split(), str(corpus), "--out", str(out)]
+    return [*BERTSMITH, "prepare", *words.split(), *cleaning, str(corpus), "--out", str(out)]
 
 
 def lifetime(command: list[str]) -> float:
@@ -72,11 +72,14 @@ def test_pretraining_ends_with_the_same_bytes(tmp_path: Path, how: signal.Signal
     assert weights(tmp_path / "killed") == weights(tmp_path / "straight")
 
 
-def test_preparing_ends_with_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "cleaning", [[], ["--drop-boilerplate-lines", "2", "--drop-duplicates", "near", "--near-duplicate-share", "0.9"]]
+)
+def test_preparing_ends_with_the_same_bytes(tmp_path: Path, cleaning: list[str]) -> None:
     corpus = tmp_path / "text.txt"
     corpus.write_text(raw_text(0, documents=40_000))
-    seconds = lifetime(preparing(corpus, tmp_path / "straight"))
-    killed = preparing(corpus, tmp_path / "killed")
+    seconds = lifetime(preparing(corpus, tmp_path / "straight", *cleaning))
+    killed = preparing(corpus, tmp_path / "killed", *cleaning)
     kill_at_random(killed, tmp_path / "killed", seconds, how=signal.SIGKILL, seed=0)
     subprocess.run(killed, check=True, capture_output=True)
     files = {path.name: path.read_bytes() for path in (tmp_path / "straight").glob("*.arrow")}

@@ -63,7 +63,7 @@ def decide(batches: Sequence[pa.RecordBatch], config: CleaningConfig) -> Decisio
     """What becomes of every document; `batches` are surveys, in the order of their units.
 
     Of documents that are alike the first is kept. Near duplicates are judged by the share of the places in which
-    their signatures agree, with a standard error of at most 0.03.
+    their signatures agree, with a standard error of at most 0.05.
     """
     fates = _column(batches, "fate").copy()
     decision = Decision(fates, np.full(len(fates), -1, np.int64))

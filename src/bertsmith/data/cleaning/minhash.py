@@ -13,20 +13,24 @@ from numpy.typing import NDArray
 from bertsmith.data.cleaning.words import Words
 from bertsmith.data.random_bits import mix
 
-PLACES = 256
+PLACES = 128
 _MISSED = 0.01
 _SEED = 42
+_ROWS_AT_ONCE = 1024  # rensa gives its rows as Python's numbers, 4 kB each
 
 
 def signatures_of(words: Words) -> NDArray[np.uint32]:
-    """(D, 256) uint32, a row a document. A row of a document without words says nothing."""
+    """(D, 128) uint32, a row a document. A row of a document without words says nothing."""
     from rensa import RMinHash
 
-    if len(words.starts) == 1:
-        return np.empty((0, PLACES), np.uint32)
-    starts = words.starts.astype(np.uint64)
-    matrix = RMinHash.digest_matrix_from_flat_token_hashes(_pairs(words), starts, PLACES, _SEED)
-    return np.array(matrix.to_rows(), np.uint32)
+    pairs, starts = _pairs(words), words.starts.astype(np.uint64)
+    signatures = np.empty((len(starts) - 1, PLACES), np.uint32)
+    for first in range(0, len(signatures), _ROWS_AT_ONCE):
+        borders = starts[first : first + _ROWS_AT_ONCE + 1]
+        part = pairs[borders[0] : borders[-1]]
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(part, borders - borders[0], PLACES, _SEED)
+        signatures[first : first + _ROWS_AT_ONCE] = matrix.to_rows()
+    return signatures
 
 
 def band_keys(signatures: NDArray[np.uint32], share: float) -> NDArray[np.uint32]:
