@@ -54,9 +54,9 @@ def survey(
     Returns:
         Columns `fate` (uint8: what the document's own text decides), `characters` (uint32, as read), `unlined` and
         `cleaned` (uint32, characters without the lines, and in the end), `lines` (uint32, taken out), `mended`
-        (bool: there was something to mend); for duplicates
-        `exact_0` and `exact_1` (uint64, halves of a hash); for near ones `comparable` (bool: it has a word),
-        `signature` (128 uint16, as fixed_size_binary) and a column `band_NN` (uint32) for each band.
+        (bool: there was something to mend); for duplicates `exact_0` and `exact_1` (uint64, halves of a hash); for
+        near ones `comparable` (bool: it has a word), `signature` (128 uint16, as fixed_size_binary) and a column
+        `band_NN` (uint32) for each band.
     """
     unlined = [without_lines(text, boilerplate) if boilerplate else (text, 0) for text in texts]
     cleaned = [mend(text).strip() for text, _ in unlined] if config.mend_unicode else [text for text, _ in unlined]
