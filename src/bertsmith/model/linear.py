@@ -29,6 +29,13 @@ class Linear(nn.Linear):
         return made
 
 
+def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """`F.linear` by the faster library, all of one type; for code that makes its gradients itself."""
+    if rows.device.type == "cpu" and _serves(rows.dtype):
+        return _one_dnn(_dense(rows), weight, bias)
+    return F.linear(rows, weight, bias)
+
+
 def product(left: Tensor, right: Tensor) -> Tensor:
     """`left @ right` of matrices, by the faster library; for code that makes its gradients itself."""
     if left.device.type == "cpu" and left.dtype == torch.float32 and _serves(torch.float32):

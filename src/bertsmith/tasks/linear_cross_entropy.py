@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bertsmith.model.linear import product
+from bertsmith.model.linear import linear, product
 
 _LEAST = 1e-30  # of a probability that is exact: below 1e-38 they lose digits
 
@@ -41,37 +41,29 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, labels: T
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
-    """The bias is one more column of the weight, and a one stands in each place: so it has a gradient of its own."""
-
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> Tensor:
-        widened = torch.cat((hidden, hidden.new_ones(len(hidden), 1)), 1)  # (M, D) -> (M, D + 1)
-        words = _with_column(weight, bias, hidden.dtype)  # (V, D) -> (V, D + 1)
+        words = weight.to(hidden.dtype)
         places = torch.arange(len(labels), device=labels.device)
         with torch.autocast(hidden.device.type, enabled=False):
-            logits = product(widened, words.t())  # (M, D + 1) x (D + 1, V) -> (M, V)
+            logits = linear(hidden, words, bias.to(hidden.dtype))  # (M, D) -> (M, V)
         probabilities = torch.softmax(logits, -1)
         losses = _losses(logits, probabilities, places, labels)
         probabilities[places, labels] -= 1
-        ctx.save_for_backward(widened, words, probabilities)
+        ctx.save_for_backward(hidden, words, probabilities)
         ctx.weight_dtype = weight.dtype
         return losses.sum()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        widened, words, excess = ctx.saved_tensors  # excess: probabilities, less one at what is right
+        hidden, words, excess = ctx.saved_tensors  # excess: probabilities, less one at what is right
         with torch.autocast(words.device.type, enabled=False):
-            of_hidden = product(excess, words)[:, :-1] * gradient  # (M, V) x (V, D + 1) -> (M, D)
-            of_words = product(excess.t(), widened * gradient)  # (V, M) x (M, D + 1) -> (V, D + 1)
-        of_weight, of_bias = (part.to(ctx.weight_dtype) for part in (of_words[:, :-1], of_words[:, -1]))
-        return of_hidden.to(widened.dtype), of_weight.contiguous(), of_bias.contiguous(), None
-
-
-def _with_column(weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
-    """(V, D), (V,) -> (V, D + 1), in another type."""
-    wide = weight.new_empty(len(weight), weight.shape[1] + 1, dtype=dtype)
-    wide[:, :-1], wide[:, -1] = weight, bias
-    return wide
+            of_hidden = product(excess, words) * gradient  # (M, V) x (V, D) -> (M, D)
+            of_weight = product(excess.t(), hidden * gradient)  # (V, M) x (M, D) -> (V, D)
+            of_bias = (
+                product(excess.new_ones(1, len(excess)), excess)[0] * gradient
+            )  # as a product it is the fastest sum
+        return of_hidden.to(hidden.dtype), of_weight.to(ctx.weight_dtype), of_bias.to(ctx.weight_dtype), None
 
 
 def _losses(logits: Tensor, probabilities: Tensor, places: Tensor, labels: Tensor) -> Tensor:
