@@ -54,9 +54,10 @@ def torchrun_on(name: str, link: str) -> list[str]:
 
 def test_a_machine_that_was_cut_off_comes_back_and_the_run_ends_right(tmp_path: Path, machines: None) -> None:
     corpus, out = write_corpus(tmp_path), tmp_path / "cut"
-    finished([*LOCAL, *words(corpus, tmp_path / "straight", 0.1)])
+    said = tmp_path / "said.txt"
+    finished([*LOCAL, *words(corpus, tmp_path / "straight", 0.1)], said)
     both = [
-        launched([*torchrun_on(name, link), *words(corpus, out, 0.1)])
+        launched([*torchrun_on(name, link), *words(corpus, out, 0.1)], said)
         for name, link in zip(MACHINES, ("to-b", "to-a"), strict=True)
     ]
     while steps_saved(out) < 8 and all(process.poll() is None for process in both):
@@ -66,6 +67,5 @@ def test_a_machine_that_was_cut_off_comes_back_and_the_run_ends_right(tmp_path: 
     assert steps_saved(out) < 60  # it was cut off while there was something to do
     ip("-n", "bertsmith-b", "link", "set", "to-a", "up")
     for process in both:
-        _, errors = process.communicate()
-        assert process.returncode == 0, errors.decode()
+        assert process.wait() == 0, said.read_text()
     assert weights(out) == weights(tmp_path / "straight")

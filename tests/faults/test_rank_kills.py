@@ -37,15 +37,15 @@ def words(corpus: Path, out: Path, dropout: float) -> list[str]:
     ]
 
 
-def launched(command: list[str]) -> subprocess.Popen[bytes]:
+def launched(command: list[str], said: Path) -> subprocess.Popen[bytes]:
+    """Start a command; what it says goes to a file, which ranks that outlive their launcher may go on writing to."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    with said.open("ab") as file:
+        return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=file)
 
 
-def finished(command: list[str]) -> None:
-    process = launched(command)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors.decode()
+def finished(command: list[str], said: Path) -> None:
+    assert launched(command, said).wait() == 0, said.read_text()
 
 
 def ranks_of(launcher: subprocess.Popen[bytes]) -> list[int]:
@@ -64,9 +64,10 @@ def wait_for(out: Path, step: int, process: subprocess.Popen[bytes]) -> None:
 
 def test_ranks_end_with_the_same_bytes(tmp_path: Path) -> None:
     corpus, out, rng = write_corpus(tmp_path), tmp_path / "killed", random.Random(0)
-    finished([*TORCHRUN, *words(corpus, tmp_path / "straight", 0.1)])
+    said = tmp_path / "said.txt"
+    finished([*TORCHRUN, *words(corpus, tmp_path / "straight", 0.1)], said)
     command = [*TORCHRUN, *words(corpus, out, 0.1)]
-    launcher = launched(command)
+    launcher = launched(command, said)
     for kill in range(KILLS):
         # The first two come while it trains, the others whenever they like.
         wait_for(out, 4 * (1 + kill) if kill < 2 else 0, launcher)
@@ -78,25 +79,24 @@ def test_ranks_end_with_the_same_bytes(tmp_path: Path) -> None:
             os.kill(rng.choice(ranks), signal.SIGKILL)
         else:
             launcher.kill()
-            launcher.communicate()
-            launcher = launched(command)
-    _, errors = launcher.communicate()
-    assert launcher.returncode == 0, errors.decode()
+            launcher.wait()
+            launcher = launched(command, said)
+    assert launcher.wait() == 0, said.read_text()
     assert weights(out) == weights(tmp_path / "straight")
 
 
 def test_two_divided_ranks_one_and_two_again_see_the_rows_of_a_straight_run(tmp_path: Path) -> None:
     corpus, out = write_corpus(tmp_path), tmp_path / "changing"
-    finished([sys.executable, *words(corpus, tmp_path / "straight", 0.0)])
+    said = tmp_path / "said.txt"
+    finished([sys.executable, *words(corpus, tmp_path / "straight", 0.0)], said)
     for launcher, until, more in (TORCHRUN, 8, ["--shard"]), ([sys.executable], 24, []):
-        process = launched([*launcher, *words(corpus, out, 0.0), *more])
+        process = launched([*launcher, *words(corpus, out, 0.0), *more], said)
         wait_for(out, until, process)
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
-        process.communicate()
-        assert process.returncode != 0
+        assert process.wait() != 0
         assert steps_saved(out) < STEPS
-    finished([*TORCHRUN, *words(corpus, out, 0.0)])
+    finished([*TORCHRUN, *words(corpus, out, 0.0)], said)
     straight, changing = (
         [json.loads(line) for line in (folder / "training/metrics.jsonl").read_text().splitlines()]
         for folder in (tmp_path / "straight", out)
@@ -109,11 +109,10 @@ def test_two_divided_ranks_one_and_two_again_see_the_rows_of_a_straight_run(tmp_
 
 def test_a_stop_of_the_launcher_saves_first(tmp_path: Path) -> None:
     corpus, out = write_corpus(tmp_path), tmp_path / "stopped"
-    process = launched([*TORCHRUN, *words(corpus, out, 0.0)])
+    process = launched([*TORCHRUN, *words(corpus, out, 0.0)], said := tmp_path / "said.txt")
     wait_for(out, 4, process)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate()
-    assert process.returncode != 0
-    assert b"stopped by" in errors
+    assert process.wait() != 0
+    assert "stopped by" in said.read_text()
     journal = [json.loads(line) for line in (out / "training/metrics.jsonl").read_text().splitlines()]
     assert steps_saved(out) == max(record["step"] for record in journal)

@@ -28,7 +28,9 @@ from bertsmith.errors import ConfigError, RankLostError
 from bertsmith.model.device import choose_device
 from bertsmith.training.sharding import divide, hold_gradients
 
-# How long a rank waits in a step for another that no longer answers, though its connection stands.
+# How long a rank looks for its launcher, which is there before it is; after that it was left behind.
+BEGINNING = timedelta(minutes=1)
+# How long it waits in a step for another that no longer answers, though its connection stands.
 SILENCE = timedelta(minutes=10)
 # How long it waits for what the first rank alone does, such as preparing a corpus: torchrun ends it if the first fails.
 PATIENCE = timedelta(days=30)
@@ -171,7 +173,7 @@ def joined_ranks(device: Device, batch_size: int) -> Iterator[Ranks]:
     chosen = choose_device(device)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    store, number, count = next(iter(rendezvous("env://", timeout=SILENCE)))
+    store, number, count = next(iter(rendezvous("env://", timeout=BEGINNING)))
     # A store may outlive ranks that were lost: where those could be found is not to be read by their successors.
     store = PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
     backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
