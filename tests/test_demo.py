@@ -11,11 +11,12 @@ import torch
 from bertsmith import demo
 from bertsmith.cli.demo import verdict
 from bertsmith.cli.main import main
-from bertsmith.config import LabelledConfig, ModelConfig, TokenizerConfig
+from bertsmith.config import ModelConfig, TokenizerConfig
 from bertsmith.data.labelled.texts import read_classified
 from bertsmith.demo_corpus import docstrings, paragraphs, write_corpus
 from bertsmith.demo_parts import PartExamples, count_labels, read_examples, write_examples
 from bertsmith.errors import CorpusError
+from bertsmith.finetune_config import LabelledConfig
 from bertsmith.inference.predictor import load
 from bertsmith.model.bert import Bert
 from bertsmith.model.folder import read_model_folder, write_model_folder

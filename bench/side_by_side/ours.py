@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torch._dynamo
 
-from bertsmith.config import FinetuneConfig, LabelledConfig
+from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.progress import Silent
 from bertsmith.tasks.registry import task_class
 from bertsmith.training.course import Course, read_course

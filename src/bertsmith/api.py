@@ -9,16 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bertsmith.cleaning_config import CleaningConfig
-from bertsmith.config import (
-    Config,
-    CorpusConfig,
-    FinetuneConfig,
-    FinetuneName,
-    LabelledConfig,
-    PretrainConfig,
-    TokenizerConfig,
-)
+from bertsmith.config import Config, CorpusConfig, PretrainConfig, TokenizerConfig
 from bertsmith.errors import ConfigError
+from bertsmith.finetune_config import FinetuneConfig, FinetuneName, LabelledConfig
 from bertsmith.progress import Reporter, Terminal
 
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import torch
 
-from bertsmith.config import FinetuneConfig, PretrainConfig, TokenizerConfig
+from bertsmith.config import PretrainConfig, TokenizerConfig
 from bertsmith.demo_corpus import write_corpus
 from bertsmith.demo_parts import count_labels, read_examples, write_examples
 from bertsmith.errors import CorpusError
+from bertsmith.finetune_config import FinetuneConfig
 from bertsmith.inference.predictor import load
 from bertsmith.model.bert import Bert
 from bertsmith.model.folder import read_model_config, write_model_folder

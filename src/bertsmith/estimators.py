@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.exceptions import NotFittedError
 
-from bertsmith.config import FinetuneConfig, LabelledConfig, Precision, TaskName
+from bertsmith.config import Precision, TaskName
 from bertsmith.data.labelled.examples import TextExample
 from bertsmith.data.labelled.words import read_tagged
 from bertsmith.errors import ConfigError
+from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.inference.arrays import (
     as_list,
     choice_examples,

@@ -16,10 +16,11 @@ from bertsmith.benchmarks.plan import Ranks, Row, RunPlan, Storage, Work, on_ran
 from bertsmith.benchmarks.plan_inputs import _row
 from bertsmith.benchmarks.step_side import Settings
 from bertsmith.cli.main import main
-from bertsmith.config import PlanConfig, PretrainConfig
+from bertsmith.config import PretrainConfig
 from bertsmith.data.sampler import Position, RowSampler
 from bertsmith.data.shards import open_corpus
 from bertsmith.errors import ConfigError
+from bertsmith.plan_config import PlanConfig
 from data.corpora import raw_text
 
 ON_64 = ["plan", "--corpus-tokens", "100e9", "--size", "base", "--gpus", "64"]

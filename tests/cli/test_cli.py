@@ -11,7 +11,9 @@ import pytest
 
 from bertsmith.cleaning_config import CleaningConfig
 from bertsmith.cli.main import COMMANDS, main
-from bertsmith.config import CorpusConfig, FinetuneConfig, LabelledConfig, PlanConfig, PretrainConfig, TokenizerConfig
+from bertsmith.config import CorpusConfig, PretrainConfig, TokenizerConfig
+from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
+from bertsmith.plan_config import PlanConfig
 
 TEXT = "The patient was given a medicine.\nThe nurse saw the doctor in the ward.\n\nPains and wards. The end.\n" * 20
 OPTIONS_OF = {

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.examples import Labelled, TextExample
 from bertsmith.data.labelled.texts import read_classified, stream_texts
 from bertsmith.errors import CorpusError
+from bertsmith.finetune_config import LabelledConfig
 from bertsmith.text.streams import BadInput
 
 

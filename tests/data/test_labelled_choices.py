@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
-from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.choices import read_choices, stream_choices
 from bertsmith.data.labelled.examples import ChoiceExample
 from bertsmith.errors import CorpusError
+from bertsmith.finetune_config import LabelledConfig
 
 STOP, SKIP = LabelledConfig(), LabelledConfig(on_bad_input="skip")
 SWAG = (

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from datasets import Dataset
 
-from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.examples import GoldAnswer, QuestionExample
 from bertsmith.data.labelled.questions import read_questions, stream_questions
 from bertsmith.errors import CorpusError
+from bertsmith.finetune_config import LabelledConfig
 
 STOP, SKIP = LabelledConfig(), LabelledConfig(on_bad_input="skip")
 CONTEXT = "  The Émile saw 😀 a cat.\r\nThe cat saw Émile.  "

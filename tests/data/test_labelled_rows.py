@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.rows import Table, read_tables
 from bertsmith.errors import CorpusError
+from bertsmith.finetune_config import LabelledConfig
 from bertsmith.text.streams import BadInput
 
 COMPRESS = {

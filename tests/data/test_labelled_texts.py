@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from labelled_files import classified, message, plain, unlabelled, write
 
-from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.examples import TextExample
 from bertsmith.data.labelled.texts import read_scored
 from bertsmith.errors import CorpusError
+from bertsmith.finetune_config import LabelledConfig
 
 # GLUE's layouts, in a line or two of each.
 GLUE = {

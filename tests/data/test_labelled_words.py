@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.examples import TaggedText
 from bertsmith.data.labelled.schemes import strict_bio
 from bertsmith.data.labelled.spans import Span, SpanError, split_words, words_with_tags
 from bertsmith.data.labelled.words import read_tagged, stream_words, tagged_text
 from bertsmith.errors import CorpusError
+from bertsmith.finetune_config import LabelledConfig
 
 SKIP = LabelledConfig(on_bad_input="skip")
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from labelled_files import classified, message, plain, write
 
-from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.texts import read_classified
 from bertsmith.errors import ConfigError, CorpusError
+from bertsmith.finetune_config import LabelledConfig
 
 
 def test_labels_are_strings():

@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.choices import stream_choices
 from bertsmith.data.labelled.questions import stream_questions
 from bertsmith.data.labelled.texts import stream_texts
 from bertsmith.data.labelled.words import stream_words
 from bertsmith.errors import CorpusError
+from bertsmith.finetune_config import LabelledConfig
 
 COUNT = 12_000
 TEXT = "a nurse saw the doctor in the ward, and the doctor saw the nurse: number"

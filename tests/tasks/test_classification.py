@@ -10,10 +10,11 @@ from sklearn.metrics import f1_score, matthews_corrcoef
 from torch.nn import functional as F
 from transformers import AutoModelForSequenceClassification, pipeline
 
-from bertsmith.config import FinetuneConfig, HeadConfig, LabelledConfig
+from bertsmith.config import HeadConfig
 from bertsmith.data.labelled.examples import TextExample
 from bertsmith.data.windows import batch_windows
 from bertsmith.errors import CorpusError
+from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.model.folder import write_model_folder
 from bertsmith.tasks import finetuning, places
 from bertsmith.tasks.classification import Classification, ClassificationTask, SentimentTask

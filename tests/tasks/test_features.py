@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from bertsmith.config import HeadConfig, LabelledConfig
+from bertsmith.config import HeadConfig
 from bertsmith.data.labelled.examples import ChoiceExample, GoldAnswer, QuestionExample, TextExample
 from bertsmith.data.labelled.words import read_tagged
 from bertsmith.data.windows import batch_windows
+from bertsmith.finetune_config import LabelledConfig
 from bertsmith.tasks.classification import ClassificationTask
 from bertsmith.tasks.features import feature_bytes, with_features
 from bertsmith.tasks.multiple_choice import MultipleChoiceTask

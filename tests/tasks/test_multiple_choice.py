@@ -5,9 +5,10 @@ import pytest
 import torch
 from transformers import AutoModelForMultipleChoice
 
-from bertsmith.config import FinetuneConfig, HeadConfig, LabelledConfig
+from bertsmith.config import HeadConfig
 from bertsmith.data.labelled.examples import ChoiceExample
 from bertsmith.data.windows import batch_windows
+from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.model.folder import write_model_folder
 from bertsmith.tasks.multiple_choice import Choice, MultipleChoiceTask
 from tasks.twins import loss_and_gradients, model_of, task_of

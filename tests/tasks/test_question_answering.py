@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 from transformers import AutoModelForQuestionAnswering
 
-from bertsmith.config import FinetuneConfig, HeadConfig, LabelledConfig
+from bertsmith.config import HeadConfig
 from bertsmith.data.labelled.examples import GoldAnswer, QuestionExample
 from bertsmith.data.windows import batch_windows
 from bertsmith.errors import CorpusError
+from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.model.folder import write_model_folder
 from bertsmith.tasks.question_answering import MAX_ANSWER_TOKENS, AnswerSpan, QuestionAnsweringTask, Span
 from bertsmith.text.wordpiece import WordPiece

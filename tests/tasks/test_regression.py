@@ -6,10 +6,11 @@ import torch
 from scipy.stats import pearsonr, spearmanr
 from transformers import AutoModelForSequenceClassification
 
-from bertsmith.config import FinetuneConfig, HeadConfig, LabelledConfig
+from bertsmith.config import HeadConfig
 from bertsmith.data.labelled.examples import TextExample
 from bertsmith.data.windows import batch_windows
 from bertsmith.errors import CorpusError
+from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.model.folder import write_model_folder
 from bertsmith.tasks.regression import RegressionTask
 from tasks.twins import model_of, task_of

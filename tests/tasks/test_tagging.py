@@ -12,12 +12,13 @@ from seqeval.scheme import IOB2
 from torch.nn import functional as F
 from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
 
-from bertsmith.config import FinetuneConfig, HeadConfig, LabelledConfig
+from bertsmith.config import HeadConfig
 from bertsmith.data.labelled.examples import TaggedText
 from bertsmith.data.labelled.words import read_tagged, stream_words
 from bertsmith.data.windows import batch_windows
 from bertsmith.data.word_windows import owned_words, word_windows
 from bertsmith.errors import CorpusError
+from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.model.folder import write_model_folder
 from bertsmith.tasks.tag_decoding import TagDecoder, best_bio, marked_spans
 from bertsmith.tasks.tagging import Tagging, TaggingTask, tagged_text

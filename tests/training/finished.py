@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from bertsmith.config import FinetuneConfig
+from bertsmith.finetune_config import FinetuneConfig
 from bertsmith.tasks.findings import Findings, Mistake, Table
 from bertsmith.training.journal import Record
 from bertsmith.training.summary import Summary

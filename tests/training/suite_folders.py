@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from bertsmith.config import FinetuneConfig
+from bertsmith.finetune_config import FinetuneConfig
 from bertsmith.progress import Silent
 
 TINY = FinetuneConfig(steps=1, batch_size=8, precision="float32", learning_rate=1e-2)

@@ -13,10 +13,10 @@ import torch
 
 import bertsmith
 from bertsmith.cli.main import main
-from bertsmith.config import FinetuneConfig
 from bertsmith.data.labelled.examples import ChoiceExample, GoldAnswer, QuestionExample, TextExample
 from bertsmith.data.labelled.words import tagged_text
 from bertsmith.errors import ConfigError, StoppedError
+from bertsmith.finetune_config import FinetuneConfig
 from bertsmith.inference.predictor import load
 from bertsmith.model import attention
 from bertsmith.model.device import choose_device, on_device

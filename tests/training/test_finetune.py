@@ -13,8 +13,8 @@ import pytest
 from safetensors.numpy import load_file
 from transformers import pipeline
 
-from bertsmith.config import FinetuneConfig, LabelledConfig
 from bertsmith.errors import CheckpointError, ConfigError, CorpusError, ModelFolderError, StoppedError
+from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.inference.evaluate import evaluate
 from bertsmith.inference.predictor import load
 from bertsmith.model.encoder import BertEncoder

@@ -14,8 +14,9 @@ from transformers import AutoModelForMaskedLM, AutoModelForTokenClassification, 
 
 import bertsmith
 from bertsmith.cli.main import main
-from bertsmith.config import FinetuneConfig, LabelledConfig, PretrainConfig
+from bertsmith.config import PretrainConfig
 from bertsmith.errors import ConfigError, StoppedError
+from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.inference.evaluate import evaluate
 from bertsmith.inference.predictor import load
 from bertsmith.progress import Silent

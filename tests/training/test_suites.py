@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from bertsmith.config import LabelledConfig
 from bertsmith.errors import ConfigError, CorpusError
+from bertsmith.finetune_config import LabelledConfig
 from bertsmith.training.suites import run_suite
 from bertsmith.training.suites.conll import find_sets
 from training.suite_folders import SENTENCES, TINY, Told, write_conll, write_conll_2003, write_pairs, write_squad

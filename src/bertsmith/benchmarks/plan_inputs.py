@@ -15,12 +15,13 @@ from bertsmith.benchmarks.plan import Ranks, Row, RunPlan, Storage, Work, on_ran
 from bertsmith.benchmarks.plan_figures import PlanFigures
 from bertsmith.benchmarks.step_side import Settings
 from bertsmith.benchmarks.train import Plan, bench_train
-from bertsmith.config import Gpu, PlanConfig, PretrainConfig, TokenizerConfig
+from bertsmith.config import PretrainConfig, TokenizerConfig
 from bertsmith.data.feed import MICRO_BATCH_TOKENS
 from bertsmith.data.sampler import Position, RowSampler
 from bertsmith.data.shards import PreparedCorpus, is_prepared, open_corpus
 from bertsmith.errors import ConfigError
 from bertsmith.model.bert import Bert
+from bertsmith.plan_config import Gpu, PlanConfig
 from bertsmith.progress import Reporter
 from bertsmith.text.sources import list_sources
 from bertsmith.text.train import plain_megabytes

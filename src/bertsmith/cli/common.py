@@ -11,7 +11,8 @@ from cyclopts import Group, Parameter
 from rich.console import Console
 
 from bertsmith.cleaning_config import CleaningConfig
-from bertsmith.config import CorpusConfig, LabelledConfig, Precision, PretrainConfig, TokenizerConfig
+from bertsmith.config import CorpusConfig, Precision, PretrainConfig, TokenizerConfig
+from bertsmith.finetune_config import LabelledConfig
 from bertsmith.progress import Terminal
 
 COMMON = Group("Common options", sort_key=100)

@@ -8,8 +8,8 @@ from cyclopts import Parameter
 
 from bertsmith.cli.common import ConfigFile, Json, LabelledOptions, Model, answer, print_table, reporter, stdout
 from bertsmith.cli.finetune import FinetuneOptions
-from bertsmith.config import FinetuneConfig, LabelledConfig
 from bertsmith.errors import ConfigError
+from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 
 Suite = Literal["glue", "squad", "conll"]
 

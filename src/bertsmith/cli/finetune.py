@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Group, Parameter
 
 from bertsmith.cli.common import ConfigFile, Json, LabelledOptions, answer, reporter, stdout
-from bertsmith.config import FinetuneConfig, FinetuneName, LabelledConfig
+from bertsmith.finetune_config import FinetuneConfig, FinetuneName, LabelledConfig
 
 FinetuneOptions = Annotated[FinetuneConfig, Parameter(name="*", group=Group("Fine-tuning", sort_key=20))]
 

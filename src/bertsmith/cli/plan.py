@@ -5,7 +5,8 @@ from typing import Annotated
 from cyclopts import Group, Parameter
 
 from bertsmith.cli.common import ConfigFile, Json, PretrainOptions, answer, print_table, reporter, stdout
-from bertsmith.config import PlanConfig, PretrainConfig
+from bertsmith.config import PretrainConfig
+from bertsmith.plan_config import PlanConfig
 
 
 def plan(

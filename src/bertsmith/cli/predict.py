@@ -8,8 +8,8 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from bertsmith.cli.common import ConfigFile, Json, LabelledOptions, Model, PrecisionOption, answer, reporter, stdout
-from bertsmith.config import LabelledConfig
 from bertsmith.errors import ConfigError
+from bertsmith.finetune_config import LabelledConfig
 from bertsmith.progress import Reporter
 
 

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bertsmith.config import LabelledConfig, Precision, TaskName
+from bertsmith.config import Precision, TaskName
 from bertsmith.errors import CorpusError
 from bertsmith.files import write_text
+from bertsmith.finetune_config import LabelledConfig
 from bertsmith.inference.predictor import load
 from bertsmith.progress import Reporter, Silent
 from bertsmith.tasks.findings import Findings

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.examples import BadExamples, ChoiceExample, QuestionExample, TextExample, tell_left_out
 from bertsmith.data.labelled.words import tagged_text
 from bertsmith.errors import ConfigError, CorpusError
+from bertsmith.finetune_config import LabelledConfig
 from bertsmith.progress import Reporter
 from bertsmith.tasks.finetuning import FinetuneTask
 from bertsmith.text.streams import BadInput

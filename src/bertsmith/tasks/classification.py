@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from bertsmith.config import FinetuneConfig, HeadConfig, LabelledConfig
+from bertsmith.config import HeadConfig
 from bertsmith.data.labelled.examples import Labelled, TextExample
 from bertsmith.data.labelled.labels import named_labels
 from bertsmith.data.labelled.texts import read_classified, stream_texts
 from bertsmith.data.windows import Encoded, WindowBatch
 from bertsmith.errors import CorpusError
+from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.model.device import on_device
 from bertsmith.tasks.findings import MOST_WRONG, Findings, Mistake, Table
 from bertsmith.tasks.finetuning import FinetuneTask, Float32s

@@ -18,10 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bertsmith.config import FinetuneConfig, HeadConfig, LabelledConfig, TaskName
+from bertsmith.config import HeadConfig, TaskName
 from bertsmith.data.feed import MICRO_BATCH_TOKENS
 from bertsmith.data.labelled.examples import BadExamples, Labelled
 from bertsmith.data.windows import BATCH_TOKENS, Encoded, Window, WindowBatch, batch_windows, token_budget_batches
+from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.model.bert import Bert
 from bertsmith.model.device import on_device
 from bertsmith.tasks.findings import Findings

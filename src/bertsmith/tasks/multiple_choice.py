@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from bertsmith.config import FinetuneConfig, HeadConfig, LabelledConfig
+from bertsmith.config import HeadConfig
 from bertsmith.data.labelled.choices import read_choices, stream_choices
 from bertsmith.data.labelled.examples import ChoiceExample, Labelled
 from bertsmith.data.windows import Encoded, WindowBatch
+from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.model.device import on_device
 from bertsmith.tasks.findings import MOST_WRONG, Findings, Mistake, Table
 from bertsmith.tasks.finetuning import FinetuneTask, Float32s

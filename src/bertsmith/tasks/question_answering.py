@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from bertsmith.config import FinetuneConfig, HeadConfig, LabelledConfig
+from bertsmith.config import HeadConfig
 from bertsmith.data.labelled.examples import Labelled, QuestionExample
 from bertsmith.data.labelled.questions import read_questions, stream_questions
 from bertsmith.data.windows import Encoded, WindowBatch
 from bertsmith.errors import CorpusError
+from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.model.device import on_device
 from bertsmith.tasks.findings import Findings
 from bertsmith.tasks.finetuning import FinetuneTask, Float32s

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from bertsmith.config import FinetuneName, HeadConfig
+from bertsmith.config import HeadConfig
+from bertsmith.finetune_config import FinetuneName
 from bertsmith.tasks.finetuning import FinetuneTask
 
 _TASKS: Mapping[FinetuneName, tuple[str, str]] = {

@@ -18,11 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bertsmith.config import FinetuneConfig, HeadConfig, LabelledConfig
+from bertsmith.config import HeadConfig
 from bertsmith.data.labelled.examples import Labelled, TextExample
 from bertsmith.data.labelled.texts import read_scored, stream_texts
 from bertsmith.data.windows import Encoded, WindowBatch
 from bertsmith.errors import CorpusError
+from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.model.bert import Bert
 from bertsmith.model.device import on_device
 from bertsmith.tasks.findings import MOST_WRONG, Findings, Mistake

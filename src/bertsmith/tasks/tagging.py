@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from bertsmith.config import FinetuneConfig, HeadConfig, LabelledConfig
+from bertsmith.config import HeadConfig
 from bertsmith.data.labelled.examples import Labelled, TaggedText
 from bertsmith.data.labelled.labels import named_labels
 from bertsmith.data.labelled.schemes import has_spans, span_type
@@ -30,6 +30,7 @@ from bertsmith.data.labelled.words import read_tagged, stream_words, tagged_text
 from bertsmith.data.windows import Encoded, WindowBatch
 from bertsmith.data.word_windows import first_piece_windows
 from bertsmith.errors import CorpusError
+from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.model.device import on_device
 from bertsmith.tasks.findings import Findings
 from bertsmith.tasks.finetuning import FinetuneTask, Float32s

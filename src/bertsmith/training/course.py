@@ -9,11 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bertsmith.config import FinetuneConfig, FinetuneName, LabelledConfig, OnBadInput, Precision
+from bertsmith.config import OnBadInput, Precision
 from bertsmith.data.labelled.examples import BadExamples, Labelled
 from bertsmith.data.random_bits import generator
 from bertsmith.data.windows import Encoded
 from bertsmith.errors import ConfigError, CorpusError
+from bertsmith.finetune_config import FinetuneConfig, FinetuneName, LabelledConfig
 from bertsmith.model.bert import Bert
 from bertsmith.model.device import choose_device
 from bertsmith.model.folder import read_model_config

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bertsmith.config import FinetuneConfig, FinetuneName, LabelledConfig
 from bertsmith.errors import CheckpointError
 from bertsmith.files import link_or_copy
+from bertsmith.finetune_config import FinetuneConfig, FinetuneName, LabelledConfig
 from bertsmith.model.folder import write_model_folder
 from bertsmith.progress import Reporter, Silent
 from bertsmith.training.course import Course, read_course

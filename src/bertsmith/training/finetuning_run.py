@@ -11,11 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bertsmith.config import FinetuneConfig, HeadConfig
+from bertsmith.config import HeadConfig
 from bertsmith.data.example_feed import ExampleFeed
 from bertsmith.data.windows import WindowBatch
 from bertsmith.errors import CheckpointError
 from bertsmith.files import atomic_path, link_or_copy
+from bertsmith.finetune_config import FinetuneConfig
 from bertsmith.model.bert import Bert
 from bertsmith.model.device import choose_device
 from bertsmith.model.folder import read_for_task

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bertsmith.config import FinetuneConfig
 from bertsmith.errors import ConfigError, DivergedError
+from bertsmith.finetune_config import FinetuneConfig
 from bertsmith.progress import Reporter
 from bertsmith.training.summary import Summary
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.examples import ChoiceExample, Labelled
 from bertsmith.data.labelled.rows import BadData, Row, Table, read_tables
 from bertsmith.data.labelled.usual_columns import first_of, plain
 from bertsmith.errors import CorpusError
+from bertsmith.finetune_config import LabelledConfig
 from bertsmith.text.chunks import encodable
 from bertsmith.text.columns import kind_of_value, names_of
 from bertsmith.text.streams import BadInput

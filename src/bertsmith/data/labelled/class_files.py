@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.rows import Row, Table
 from bertsmith.errors import CorpusError
+from bertsmith.finetune_config import LabelledConfig
 from bertsmith.text.sources import COMPRESSIONS, NOT_TEXT, Source, kind_of, list_sources
 from bertsmith.text.streams import BadInput, BadInputs, read_lines, text_blocks, undecodable
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 
-from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.conllu import is_universal, read_sentence, tag_column
 from bertsmith.data.labelled.tagged import (
     Found,
@@ -20,6 +19,7 @@ from bertsmith.data.labelled.tagged import (
     column_named,
     join_words,
 )
+from bertsmith.finetune_config import LabelledConfig
 from bertsmith.text.sources import Source
 from bertsmith.text.streams import BadInput, BadInputs, read_lines
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.spans import WordSpans
 from bertsmith.data.labelled.tagged import Found, LineReport, NumberedLine, column_named, locate
+from bertsmith.finetune_config import LabelledConfig
 from bertsmith.text.sources import Source
 
 _COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")

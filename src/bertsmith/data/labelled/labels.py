@@ -11,8 +11,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from bertsmith.config import LabelledConfig
 from bertsmith.errors import ConfigError, CorpusError
+from bertsmith.finetune_config import LabelledConfig
 from bertsmith.text.columns import kind_of_value
 
 _LISTED = 12  # labels that a message lists; of more it names the nearest

@@ -7,12 +7,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.examples import GoldAnswer, Labelled, QuestionExample
 from bertsmith.data.labelled.gold_answers import QuestionFault, check_placed, given_answers, search
 from bertsmith.data.labelled.rows import BadData, paths_of, read_tables
 from bertsmith.data.labelled.squad_json import is_squad, read_squad, squad_questions
 from bertsmith.errors import CorpusError
+from bertsmith.finetune_config import LabelledConfig
 from bertsmith.text.chunks import encodable
 from bertsmith.text.columns import kind_of_value, names_of
 from bertsmith.text.sources import FORMATS, Source, list_sources

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
-from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.objects import columns_and_rows, is_missing
 from bertsmith.data.labelled.usual_columns import COLA, is_cola, looks_like_names
 from bertsmith.errors import CorpusError
+from bertsmith.finetune_config import LabelledConfig
 from bertsmith.text.chunks import encodable
 from bertsmith.text.columns import kind_of_value, names_of, read_cells, read_objects, read_parquet
 from bertsmith.text.sources import FORMATS, Source, list_sources

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.rows import Row, Table, read_tables
 from bertsmith.data.labelled.spans import Span, SpanError, WordSpans, split_words, words_with_tags
 from bertsmith.data.labelled.tagged import TaggedSentence, join_words, locate
+from bertsmith.finetune_config import LabelledConfig
 from bertsmith.text.chunks import encodable
 from bertsmith.text.streams import BadInput
 

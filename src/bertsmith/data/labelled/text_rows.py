@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.class_files import LABEL, TEXT, read_text_files, text_files
 from bertsmith.data.labelled.examples import Labelled, TextExample
 from bertsmith.data.labelled.rows import Row, Table, paths_of, read_tables
 from bertsmith.data.labelled.usual_columns import TEXTS, first_of, partner_of, plain, text_and_pair
 from bertsmith.errors import CorpusError
+from bertsmith.finetune_config import LabelledConfig
 from bertsmith.text.columns import names_of
 from bertsmith.text.streams import BadInput
 

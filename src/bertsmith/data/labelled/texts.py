@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.examples import Labelled, TextExample
 from bertsmith.data.labelled.labels import LabelFault, Labels, UnknownLabel, doubts, named_labels
 from bertsmith.data.labelled.rows import BadData, Row
 from bertsmith.data.labelled.text_rows import TextRow, TextRows
 from bertsmith.data.labelled.usual_columns import LABELS, SCORES
+from bertsmith.finetune_config import LabelledConfig
 from bertsmith.text.columns import kind_of_value
 from bertsmith.text.streams import BadInput
 

@@ -12,7 +12,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from bertsmith.config import LabelledConfig
 from bertsmith.data.labelled.conll import looks_like_text, read_conll
 from bertsmith.data.labelled.examples import Labelled, TaggedText
 from bertsmith.data.labelled.labels import are_indices, named_labels
@@ -22,6 +21,7 @@ from bertsmith.data.labelled.spans import split_words
 from bertsmith.data.labelled.tagged import TaggedSentence
 from bertsmith.data.labelled.tagged_rows import read_tagged_rows
 from bertsmith.errors import CorpusError
+from bertsmith.finetune_config import LabelledConfig
 from bertsmith.text.sources import COMPRESSIONS, Source, list_sources
 from bertsmith.text.streams import BadInput, BadInputs, read_lines
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
-from bertsmith.config import FinetuneConfig, LabelledConfig
 from bertsmith.errors import ConfigError, CorpusError
 from bertsmith.files import make_folder
+from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.progress import Reporter, Silent
 from bertsmith.training.suites.common import Suite, SuiteResult
 from bertsmith.training.suites.conll import run_conll

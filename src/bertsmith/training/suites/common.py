@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bertsmith.config import FinetuneConfig, FinetuneName, LabelledConfig
 from bertsmith.files import write_json
+from bertsmith.finetune_config import FinetuneConfig, FinetuneName, LabelledConfig
 from bertsmith.model.folder import read_model_folder
 from bertsmith.progress import Reporter
 from bertsmith.tasks.finetuning import FinetuneTask

@@ -11,9 +11,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from bertsmith.config import LabelledConfig
 from bertsmith.errors import ConfigError
 from bertsmith.files import atomic_path, make_folder, write_json, write_text
+from bertsmith.finetune_config import LabelledConfig
 from bertsmith.training.finetune import FinetuneResult
 from bertsmith.training.run_folder import RunFolder
 from bertsmith.training.suites.common import (

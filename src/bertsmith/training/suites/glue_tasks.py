@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from bertsmith.config import LabelledConfig
+from bertsmith.finetune_config import LabelledConfig
 
 Figure = Literal["accuracy", "f1", "mcc", "pearson", "spearman"]
 FIGURE_NAMES: Mapping[Figure, str] = {
