@@ -32,8 +32,8 @@ def test_a_dump_read_again_is_the_same_run() -> None:
 
 def test_modernbert_begins_at_random() -> None:
     assert PretrainConfig(architecture="modernbert").initial_weights == "random"
-    assert PretrainConfig(architecture="modernbert").optimizer == "adamw"
-    assert PretrainConfig(architecture="modernbert", optimizer="muon").optimizer == "muon"
+    assert PretrainConfig(architecture="modernbert").optimizer == "muon"
+    assert PretrainConfig(architecture="modernbert", optimizer="adamw").optimizer == "adamw"
     with pytest.raises(ConfigError, match=r"rotary positions and no table of them\. Say --initial-weights random"):
         PretrainConfig(architecture="modernbert", initial_weights="neighbours")
 
