@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bertsmith.data.windows import sliding_windows, token_budget_batches
 from bertsmith.model.bert import Bert
+from bertsmith.model.cores import side_by_side
 from bertsmith.model.device import on_device
 from bertsmith.text.wordpiece import WordPiece
 
@@ -29,8 +30,10 @@ def embed_texts(
     bodies, owners = _windows(tokenizer, texts, bert.config.max_position_embeddings - 2)
     vectors = np.zeros((len(texts), bert.config.hidden_size), dtype=np.float32)
     weights = np.zeros((len(texts), 1), dtype=np.float32)
-    for batch in token_budget_batches([len(body) for body in bodies], batch_tokens):
-        for index, vector in zip(batch, _pooled(bert, [bodies[i] for i in batch], pooling), strict=True):
+    batches = token_budget_batches([len(body) for body in bodies], batch_tokens)
+    pooled = side_by_side(lambda batch: _pooled(bert, [bodies[i] for i in batch], pooling), batches, bert.device)
+    for batch, made in zip(batches, pooled, strict=True):
+        for index, vector in zip(batch, made, strict=True):
             vectors[owners[index]] += vector * len(bodies[index])
             weights[owners[index]] += len(bodies[index])
     return np.divide(vectors, weights, out=vectors)

@@ -44,7 +44,7 @@ def with_features(
     for first in range(0, len(encoded), BLOCK):
         block = encoded[first : first + BLOCK]
         windows = [window for each in block for window in each.windows]
-        features = each_window(windows, partial(task.head_input, model), width=_width(model))
+        features = each_window(windows, partial(task.head_input, model), device=model.device, width=_width(model))
         known = (replace(window, features=values) for window, values in zip(windows, features, strict=True))
         read += [replace(each, windows=tuple(islice(known, len(each.windows)))) for each in block]
         done(len(read))

@@ -6,6 +6,7 @@ Letters: T tokens, M masked places, D hidden width, V vocabulary.
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -18,6 +19,7 @@ from torch import Tensor
 from bertsmith.data.windows import BATCH_TOKENS, Encoded, Window, batch_windows, token_budget_batches
 from bertsmith.errors import InputError
 from bertsmith.model.bert import Bert
+from bertsmith.model.cores import side_by_side
 from bertsmith.tasks.places import read_places
 from bertsmith.text.wordpiece import WordPiece
 
@@ -94,11 +96,15 @@ def fill_texts(
     longest = bert.config.max_position_embeddings
     windows = [window for text in texts for window in _windows(tokenizer, text, pair, longest)]
     found: list[list[_Best]] = [[] for _ in windows]
-    for batch in token_budget_batches([len(window.input_ids) for window in windows], BATCH_TOKENS):
+
+    def find(batch: list[int]) -> None:
         logits = _masked_logits(bert, [windows[index] for index in batch])  # (M, V)
         best = _best(logits, count, tokenizer.vocab_size, allowed)
         for index in batch:
             found[index] = [next(best) for _ in windows[index].places]
+
+    batches = token_budget_batches([len(window.input_ids) for window in windows], BATCH_TOKENS)
+    deque(side_by_side(find, batches, bert.device), maxlen=0)
     coming = chain.from_iterable(found)
     return [[_answers(tokenizer, next(coming), home) for home in each] for each in homes]
 

@@ -6,6 +6,7 @@ Letters: R rows, T tokens of a row, D hidden width, W windows, P places that the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
@@ -24,6 +25,7 @@ from bertsmith.data.labelled.examples import BadExamples, Labelled
 from bertsmith.data.windows import BATCH_TOKENS, Encoded, Window, WindowBatch, batch_windows, token_budget_batches
 from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.model.bert import Bert
+from bertsmith.model.cores import side_by_side
 from bertsmith.model.device import on_device
 from bertsmith.tasks.findings import Findings
 from bertsmith.tasks.places import read_places
@@ -244,28 +246,40 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
     ) -> Iterator[Answer]:
         windows = [window for each in encoded for window in each.windows]
         compute = partial(self.logits, model)
-        coming = iter(each_window(windows, compute, width=self.head.outputs, batch_tokens=batch_tokens))
+        coming = iter(
+            each_window(windows, compute, device=model.device, width=self.head.outputs, batch_tokens=batch_tokens)
+        )
         for example, each in zip(examples, encoded, strict=True):
             yield self.join(example, each, list(islice(coming, len(each.windows))))
 
 
 def each_window(
-    windows: Sequence[Window], compute: Callable[[WindowBatch], Tensor], *, width: int, batch_tokens: int = BATCH_TOKENS
+    windows: Sequence[Window],
+    compute: Callable[[WindowBatch], Tensor],
+    *,
+    device: torch.device,
+    width: int,
+    batch_tokens: int = BATCH_TOKENS,
 ) -> list[Float32s]:
     """What is computed at the places of windows, (p, width) of each, in batches of like length.
 
     Args:
         windows: in any order.
-        compute: from a batch to (P, width).
+        compute: from a batch to (P, width); several threads may call it at once.
+        device: where it computes.
         width: of what is computed.
         batch_tokens: tokens of a batch.
     """
     ends = np.cumsum([len(window.places) for window in windows])
     # All at once: small arrays kept from each batch would lie between its large ones, and memory would grow.
     outputs = np.split(np.empty((int(ends[-1]), width), np.float32), ends[:-1])
-    for indices in token_budget_batches([len(window.input_ids) for window in windows], batch_tokens):
+
+    def fill(indices: list[int]) -> None:
         batch = batch_windows([Encoded((windows[index],), np.empty(0)) for index in indices])
         values = compute(batch).float().cpu().numpy()  # (P, width)
         for index, part in zip(indices, np.split(values, np.cumsum(batch.places_of)[:-1]), strict=True):
             outputs[index][:] = part
+
+    batches = token_budget_batches([len(window.input_ids) for window in windows], batch_tokens)
+    deque(side_by_side(fill, batches, device), maxlen=0)
     return outputs

@@ -1,0 +1,51 @@
+"""Batches side by side on the cores of a processor."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from bertsmith.model.cores import side_by_side
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_answers_come_in_order_and_each_thread_computes_alone(two_threads: None) -> None:
+    def work(index: int) -> tuple[int, int, bool]:
+        (torch.ones(256, 256) @ torch.ones(256, 256)).sum()
+        return index, torch.get_num_threads(), torch.is_inference_mode_enabled()
+
+    assert list(side_by_side(work, range(9), CPU)) == [(index, 1, True) for index in range(9)]
+    assert torch.get_num_threads() == 2
+
+
+def test_the_caller_s_autocast_holds(two_threads: None) -> None:
+    def dtype(_: int) -> torch.dtype:
+        return (torch.ones(4, 4) @ torch.ones(4, 4)).dtype
+
+    assert set(side_by_side(dtype, range(3), CPU)) == {torch.float32}
+    with torch.autocast("cpu", torch.bfloat16):
+        assert set(side_by_side(dtype, range(3), CPU)) == {torch.bfloat16}
+
+
+def test_an_error_reaches_the_caller(two_threads: None) -> None:
+    def fail(index: int) -> int:
+        if index == 2:
+            raise ValueError("batch 2")
+        return index
+
+    with pytest.raises(ValueError, match="batch 2"):
+        list(side_by_side(fail, range(4), CPU))
+
+
+@pytest.mark.parametrize("items", [[], [7]])
+def test_nothing_and_one_batch_need_no_threads(two_threads: None, items: list[int]) -> None:
+    assert list(side_by_side(lambda item: (item, torch.get_num_threads()), items, CPU)) == [(item, 2) for item in items]
