@@ -35,9 +35,10 @@ def test_bfloat16_embeds_close_to_float32(tiny_bert):
 
 
 def test_auto_is_what_a_measurement_says(tiny_bert, monkeypatch):
+    monkeypatch.setattr(precision, "bfloat16_is_emulated", lambda: False)
     for bfloat16_s, expected in ((1.0, "float32"), (0.1, "bfloat16")):
         seconds = {torch.float32: 1.0, torch.bfloat16: bfloat16_s}
-        monkeypatch.setattr(precision, "_product_seconds", lambda dtype, shape, seconds=seconds: seconds[dtype])
+        monkeypatch.setattr(precision, "_product_seconds", lambda dtype, seconds=seconds: seconds[dtype])
         assert load(tiny_bert, precision="auto").precision == expected
     assert load(tiny_bert).precision == "float32"
 

@@ -183,18 +183,16 @@ def test_precision_is_measured_or_as_asked(monkeypatch: pytest.MonkeyPatch) -> N
     processor = torch.device("cpu")
     assert choose_precision("float32", processor) == "float32"
     assert choose_precision("bfloat16", processor) == "bfloat16"
+    monkeypatch.setattr(precision, "bfloat16_is_emulated", lambda: False)
     for bfloat16_s, expected in ((1.0, "float32"), (0.5, "float32"), (0.1, "bfloat16")):
         seconds = {torch.float32: 0.6, torch.bfloat16: bfloat16_s}
-        monkeypatch.setattr(precision, "_product_seconds", lambda dtype, shape, seconds=seconds: seconds[dtype])
+        monkeypatch.setattr(precision, "_product_seconds", lambda dtype, seconds=seconds: seconds[dtype])
         assert choose_precision("auto", processor) == expected
 
 
-def test_a_large_product_is_not_tried_in_a_format_that_is_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
-    def seconds(dtype: torch.dtype, shape: tuple[int, int, int]) -> float:
-        assert shape == precision.GLANCE
-        return 1.0 if dtype == torch.bfloat16 else 0.02
-
-    monkeypatch.setattr(precision, "_product_seconds", seconds)
+def test_a_format_that_is_emulated_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "bfloat16_is_emulated", lambda: True)
+    monkeypatch.setattr(precision, "_product_seconds", lambda dtype: pytest.fail("a product was tried"))
     assert choose_precision("auto", torch.device("cpu")) == "float32"
 
 

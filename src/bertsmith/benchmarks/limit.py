@@ -8,10 +8,11 @@ from statistics import median
 import torch
 
 from bertsmith.model.linear import product
-from bertsmith.model.precision import GLANCE, bfloat16_is_emulated
+from bertsmith.model.precision import bfloat16_is_emulated
 
 # (rows, in, out): the feed-forward of mini over 64 x 128 places and of base over 32 x 128, and a square.
 SHAPES = ((8192, 256, 1024), (4096, 768, 3072), (2048, 2048, 2048))
+SMALL = (128, 128, 128)
 TRIES = 3
 FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -22,7 +23,7 @@ def matmul_limits(device: torch.device) -> dict[str, float]:
     Takes about a second on two cores. bfloat16 that a processor only emulates is measured on a small product.
     """
     small = device.type == "cpu" and bfloat16_is_emulated()
-    shapes = {"float32": SHAPES, "bfloat16": (GLANCE,) if small else SHAPES}
+    shapes = {"float32": SHAPES, "bfloat16": (SMALL,) if small else SHAPES}
     return {name: max(_speed(shape, dtype, device) for shape in shapes[name]) for name, dtype in FORMATS.items()}
 
 

@@ -12,9 +12,6 @@ from bertsmith.model.linear import product
 
 # Fewer than this many times faster, and the casts eat the gain.
 WORTHWHILE = 1.5
-# So many times slower, and the processor has no such format. (rows, in, out) of a product that shows it at once, and of
-# one that a small BERT has, which then takes seconds.
-EMULATED, GLANCE, USUAL = 4, (128, 128, 128), (1024, 512, 2048)
 
 
 def choose_precision(asked: Precision, device: torch.device) -> Precision:
@@ -28,23 +25,21 @@ def choose_precision(asked: Precision, device: torch.device) -> Precision:
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     if bfloat16_is_emulated():
         return "float32"
-    return "bfloat16" if _speed_up(USUAL) > WORTHWHILE else "float32"
+    float32, bfloat16 = (_product_seconds(dtype) for dtype in (torch.float32, torch.bfloat16))
+    return "bfloat16" if bfloat16 * WORTHWHILE < float32 else "float32"
 
 
 def bfloat16_is_emulated() -> bool:
-    """Whether a small product shows that this processor has no bfloat16: a large one is not to be tried."""
-    return _speed_up(GLANCE) < 1 / EMULATED
+    """Whether torch's matrix library has no bfloat16 of its own for this processor: one product would take seconds."""
+    try:
+        return not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    except (AttributeError, RuntimeError):  # a torch without that library, which only a measurement can tell about
+        return False
 
 
-def _speed_up(shape: tuple[int, int, int]) -> float:
-    """How many times as fast a product is in bfloat16 as in float32."""
-    return _product_seconds(torch.float32, shape) / _product_seconds(torch.bfloat16, shape)
-
-
-def _product_seconds(dtype: torch.dtype, shape: tuple[int, int, int]) -> float:
-    """The median time of five products."""
-    rows, width, out = shape
-    left, right = torch.ones(rows, width, dtype=dtype), torch.ones(width, out, dtype=dtype)
+def _product_seconds(dtype: torch.dtype) -> float:
+    """The median time of five products of the size that a small BERT has."""
+    left, right = torch.ones(1024, 512, dtype=dtype), torch.ones(512, 2048, dtype=dtype)
     product(left, right)  # the first one builds the kernel
     times = []
     for _ in range(5):
