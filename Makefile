@@ -20,8 +20,8 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## the whole journey in about three minutes: text, tokenizer, pretraining, masks, a classifier
 	$(BIN)/bertsmith demo --out demo-bert
 
-test: $(READY)  ## all tests, under ten minutes on two cores
-	$(BIN)/python -m pytest
+test: $(READY)  ## all tests, a file at a time on each core
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(READY)  ## ruff, ruff format, mypy, import-linter
 	$(BIN)/ruff check src tests bench
