@@ -7,40 +7,19 @@ import pytest
 import torch
 
 import bertsmith
-from bertsmith.config import HeadConfig
 from bertsmith.errors import ConfigError, InputError
 from bertsmith.explain.attention import find_roles, rollout
 from bertsmith.explain.reading import Reader, Token
-from bertsmith.model.folder import read_for_task, write_model_folder
 from bertsmith.text.wordpiece import WordPiece
+from explain.folders import HEADS, WORDS, task_folder, words_for
 
 TEXT = "The [MASK] saw a medicine in the wards."
-HEADS = {
-    "classify": HeadConfig(task="classify", labels=("bad", "good", "so-so")),
-    "multi": HeadConfig(task="classify", labels=("bad", "good"), multi_label=True),
-    "features": HeadConfig(task="classify", labels=("bad", "good"), feature_layers=2),
-    "regress": HeadConfig(task="regress"),
-    "tag": HeadConfig(task="tag", labels=("O", "B-PER", "I-PER")),
-    "answer": HeadConfig(task="answer", max_length_tokens=32),
-    "choose": HeadConfig(task="choose"),
-}
-WORDS = {
-    "answer": {"text": "The nurse saw the doctor in a ward.", "question": "who was seen?"},
-    "choose": {"text": "The nurse saw", "choices": ["the doctor", "a medicine", "in"]},
-    "regress": {"text": "The nurse saw", "pair": "the doctor"},
-}
 
 
 @pytest.fixture(scope="module")
 def tasks(tiny_bert, tmp_path_factory) -> dict[str, Path]:
     """A folder a task: the encoder under a head with large random weights."""
-    made = {}
-    for name, head in HEADS.items():
-        made[name] = tmp_path_factory.mktemp(name)
-        bert, _ = read_for_task(tiny_bert, head, generator=torch.Generator().manual_seed(3))
-        write_model_folder(bert, made[name])
-        WordPiece.load(tiny_bert).save(made[name])
-    return made
+    return {name: task_folder(tiny_bert, name, tmp_path_factory.mktemp(name)) for name in HEADS}
 
 
 def test_integrated_gradients_sum_to_the_difference_of_the_outputs(tiny_bert):
@@ -152,10 +131,18 @@ def test_heads_that_look_everywhere_or_anywhere_have_no_role():
     assert [role.name for role in roles] == ["broad", "mixed"]
 
 
+def test_a_head_that_looks_around_is_known_where_there_is_more_than_around():
+    tokens = tokens_of("a b c d e f g h i j k l m n")
+    count = len(tokens)
+    near = np.array([[0 < abs(i - j) <= 3 for j in range(count)] for i in range(count)], np.float32)
+    found = find_roles((near / near.sum(1, keepdims=True))[None, None], tokens)[0][0]
+    assert (found.name, found.share) == ("nearby", pytest.approx(1))
+
+
 @pytest.mark.parametrize("name", HEADS)
 def test_a_fine_tuned_model_is_explained_as_it_predicts(tasks, name):
     bert = bertsmith.load(tasks[name])
-    words = WORDS.get(name, {"text": "The nurse saw the doctor in a ward."})
+    words = words_for(name)
     explained = bert.explain(**words)
     recording, task = explained.recording, explained.recording.task
     from bertsmith.inference.inputs import examples_of_texts

@@ -23,6 +23,7 @@ from bertsmith.explain.recording import run
 from bertsmith.model.bert import Bert
 from bertsmith.model.folder import write_model_folder
 from bertsmith.text.wordpiece import WordPiece
+from explain.folders import modern_folder
 from inference.test_real_weights import wheel
 
 TEXT = "The [MASK] saw a medicine in the wards."
@@ -115,13 +116,7 @@ def test_of_special_tokens_only_the_mask_is_read_as_one(tiny_bert):
 
 
 def test_modernbert_is_recorded_too(tmp_path, tiny_bert):
-    tokenizer = WordPiece.load(tiny_bert)
-    tokenizer.segments = False
-    tokenizer.save(tmp_path)
-    shape = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 24}
-    modern = {"architecture": "modernbert", "local_attention": 4, "global_rope_theta": 500.0, "local_rope_theta": 30.0}
-    config = ModelConfig(vocab_size=tokenizer.vocab_size, initializer_range=0.3, **shape, **modern)
-    write_model_folder(Bert(config, generator=torch.Generator().manual_seed(5)), tmp_path)
+    modern_folder(tiny_bert, tmp_path)
     explained = bertsmith.load(tmp_path).explain(TEXT)
     recording = explained.recording
     inputs, outputs = theirs_of(tmp_path, TEXT, None, AutoModelForMaskedLM)

@@ -86,6 +86,12 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 
         A line that is longer than the model is read in windows, whose vectors are averaged.""",
     ),
+    "explain": (
+        "explain:explain",
+        """What happens to a text on its way through a model, with every number, as one page that opens from disk.
+
+        The walk from the words to the guess, all attention heads, and the words that made the prediction.""",
+    ),
     "bench train": (
         "bench:train",
         """What pretraining needs on this machine: tokens/s, memory, and hours for each size, by taking steps.

@@ -14,10 +14,14 @@ import numpy as np
 from bertsmith.explain.heads import Floats
 from bertsmith.explain.reading import Token
 
-RoleName = Literal["previous word", "next word", "itself", "first token", "separator", "same word", "broad", "mixed"]
+RoleName = Literal[
+    "previous word", "next word", "itself", "first token", "separator", "same word", "nearby", "broad", "mixed"
+]
 ROLES: tuple[RoleName, ...] = get_args(RoleName)
 
 CLEAR = 0.4  # share of the weights that makes a role, well above what it has by chance
+NEAR = 3  # tokens to either side
+NEARLY_ALL = 0.6  # of the weights on so many neighbours makes a head that looks around
 BROAD = 0.85  # of the entropy of looking everywhere alike
 
 
@@ -88,6 +92,7 @@ def _where_roles_look(tokens: Sequence[Token]) -> dict[RoleName, Floats]:
         "first token": first,
         "separator": np.broadcast_to(separators, (count, count)),
         "same word": same,
+        "nearby": (np.abs(np.subtract.outer(np.arange(count), np.arange(count))) <= NEAR) & ~itself,
     }
     return {name: mask.astype(np.float32) for name, mask in looks.items()}
 
@@ -98,9 +103,12 @@ def _role(weights: Floats, masks: dict[RoleName, Floats]) -> Role:
     for name, mask in masks.items():
         can = mask.any(axis=1)  # "same word" is asked of those tokens that have another piece, or come twice
         shares[name] = float((weights * mask).sum(axis=1)[can].mean()) if can.sum() > 1 else 0.0
+    near = shares.pop("nearby")
     best = max(shares, key=lambda name: shares[name])
     if shares[best] >= CLEAR:
         return Role(best, shares[best])
+    if near >= NEARLY_ALL and weights.shape[1] > 4 * NEAR:
+        return Role("nearby", near)
     tokens = weights.shape[1]
     entropy = -(weights * np.log(np.maximum(weights, 1e-12))).sum(axis=1).mean() / np.log(max(2, tokens))
     return Role("broad", float(entropy)) if entropy >= BROAD else Role("mixed", shares[best])

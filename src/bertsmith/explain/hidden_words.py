@@ -17,7 +17,8 @@ from bertsmith.explain.recording import places, rows_of
 from bertsmith.model.bert import Bert
 from bertsmith.text.wordpiece import WordPiece
 
-_BATCH_TOKENS = 2048
+MOST_TOKENS = 2048  # read for it in all: a word of a sentence is as dear as the sentence
+_BATCH_TOKENS = 1024
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class HiddenWord:
 
 @torch.no_grad()
 def hide_each_word(bert: Bert, tokenizer: WordPiece, tokens: Sequence[Token], *, top_k: int) -> tuple[HiddenWord, ...]:
-    """Hide word after word, those that are not hidden already.
+    """Hide word after word, those that are not hidden already; of a long sentence its first ones.
 
     Args:
         bert: with the masked LM head, in evaluation mode.
@@ -47,6 +48,7 @@ def hide_each_word(bert: Bert, tokenizer: WordPiece, tokens: Sequence[Token], *,
         top_k: K.
     """
     words = [group for group in _words(tokens) if all(tokens[place].id != tokenizer.mask_id for place in group)]
+    words = words[: max(1, MOST_TOKENS // len(tokens))]
     step = max(1, _BATCH_TOKENS // len(tokens))
     found: list[HiddenWord] = []
     for first in range(0, len(words), step):
