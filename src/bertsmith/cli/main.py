@@ -45,6 +45,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 
         Without a tokenizer it trains one. Run again, it goes on where it stopped.""",
     ),
+    "preview": (
+        "preview:preview",
+        """How a corpus's own sentences will be cut, paired, masked and packed, before any training.""",
+    ),
     "pretrain": (
         "pretrain:pretrain",
         """Pretrain a BERT on raw text, or on a prepared corpus.
