@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+AXE = Path(sys.prefix) / "npm/node_modules/axe-core/axe.min.js"
 TEXT = "The [MASK] saw a medicine in the wards."
 STOPS = [
     "Words to WordPieces", "Embeddings", "Self-attention", "Feed-forward", "The output O",
@@ -272,6 +274,21 @@ def test_everything_that_can_be_pressed_has_a_name(opened, explained):
             assert (name or "").strip() or label, control.evaluate("each => each.outerHTML")
         for picture in page.locator('[role="img"]').all():
             assert picture.get_attribute("aria-label")
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not there: npm install --prefix .venv/npm axe-core")
+@pytest.mark.parametrize(("name", "dark"), [(None, False), (None, True), ("answer", True)])
+def test_axe_finds_no_fault(opened, explained, tiny_bert, tmp_path, name, dark):
+    if name:
+        explained = bertsmith.load(task_folder(tiny_bert, name, tmp_path / name)).explain(**words_for(name))
+    page = opened(explained, dark=dark)
+    page.emulate_media(reduced_motion="reduce")  # colours are measured when they have settled
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    for place in ("#stop-attention", "#stop-guess", "#hide-0", "#stop-answer", "#to-attention", "#to-evidence"):
+        if page.locator(place).count():
+            page.click(place)
+            found = page.evaluate("axe.run({ preload: false })")["violations"]
+            assert [(each["id"], each["nodes"][0]["html"]) for each in found] == [], place
 
 
 def test_a_sentence_with_a_script_in_it_is_harmless(opened, tiny_bert):

@@ -72,7 +72,7 @@ def test_what_the_page_has_is_exact_where_it_is_shown(explained):
     np.testing.assert_allclose(shades**2, recording.attention, atol=0.005)
 
 
-@pytest.mark.parametrize("tokens", [16, 40, 128])
+@pytest.mark.parametrize("tokens", [16, 34, 75, 128])
 def test_a_page_of_a_base_model_is_under_three_megabytes(tmp_path, tiny_bert, tokens):
     tokenizer = WordPiece.load(tiny_bert)
     tokenizer.save(tmp_path)
@@ -88,9 +88,16 @@ def test_a_page_of_a_base_model_is_under_three_megabytes(tmp_path, tiny_bert, to
 
 
 def test_details_are_ordered_by_what_they_take():
-    amounts = [(detail.vector, detail.head) for detail in DETAILS]
+    amounts = [(detail.vector, detail.head, detail.rows or 512, detail.shades) for detail in DETAILS]
     assert amounts == sorted(amounts, reverse=True)
     assert 4 * ROOM_BYTES / 3 < PAGE_BYTES, "in base64"
+
+
+def test_of_a_long_sentence_the_words_around_the_mask_are_hidden(tiny_bert, monkeypatch):
+    monkeypatch.setattr("bertsmith.explain.hidden_words.MOST_TOKENS", 40)
+    explained = bertsmith.load(tiny_bert).explain("a nurse saw the [MASK] in a ward", evidence=False)
+    hidden = [explained.recording.tokens[word.places[0]].text for word in explained.hidden_words]
+    assert hidden == ["saw", "the", "in", "a"]
 
 
 def test_the_page_asks_for_nothing_and_lets_nothing_in(explained):

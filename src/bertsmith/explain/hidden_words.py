@@ -39,7 +39,7 @@ class HiddenWord:
 
 @torch.no_grad()
 def hide_each_word(bert: Bert, tokenizer: WordPiece, tokens: Sequence[Token], *, top_k: int) -> tuple[HiddenWord, ...]:
-    """Hide word after word, those that are not hidden already; of a long sentence its first ones.
+    """Hide word after word, those that are not hidden already; of a long sentence those nearest to what is.
 
     Args:
         bert: with the masked LM head, in evaluation mode.
@@ -48,7 +48,9 @@ def hide_each_word(bert: Bert, tokenizer: WordPiece, tokens: Sequence[Token], *,
         top_k: K.
     """
     words = [group for group in _words(tokens) if all(tokens[place].id != tokenizer.mask_id for place in group)]
-    words = words[: max(1, MOST_TOKENS // len(tokens))]
+    centre = next((place for place, token in enumerate(tokens) if token.id == tokenizer.mask_id), 0)
+    near = sorted(words, key=lambda word: abs(word[0] - centre))[: max(1, MOST_TOKENS // len(tokens))]
+    words = sorted(near)
     step = max(1, _BATCH_TOKENS // len(tokens))
     found: list[HiddenWord] = []
     for first in range(0, len(words), step):

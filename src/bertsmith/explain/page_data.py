@@ -23,8 +23,7 @@ from bertsmith.explain.packing import Packer
 from bertsmith.explain.recording import Recording
 
 FORMAT = 1
-ROOM_BYTES = 1_900_000  # of arrays, before they are deflated and turned into text
-WORKED_ROWS = 4  # at most, of sentences so long that not every row of attention is there
+ROOM_BYTES = 2_200_000  # of arrays, before they are deflated and turned into text
 _OF_LAYER = ("attended", "attention_sum", "attention_output", "widened", "activated", "fed", "fed_sum", "output")
 _OF_TOKENS = 8  # embeddings, the head: about so many more vectors a token
 
@@ -47,7 +46,14 @@ class Detail:
 
 
 WHOLE = Detail(None, None, None, 255)
-DETAILS = (Detail(48, 16, None, 255), Detail(32, 8, None, 255), Detail(16, 4, None, 63), Detail(8, 3, WORKED_ROWS, 15))
+DETAILS = (
+    Detail(48, 16, None, 255),
+    Detail(32, 8, None, 255),
+    Detail(16, 4, None, 63),
+    Detail(16, 4, 16, 63),
+    Detail(12, 4, 8, 31),
+    Detail(8, 3, 4, 15),
+)
 
 
 def page_data(explanation: Explanation, *, whole: bool = False) -> dict[str, Any]:
@@ -97,7 +103,9 @@ def _bytes(recording: Recording, detail: Detail) -> int:
     config, tokens = recording.config, len(recording.tokens)
     heads, rows = config.num_hidden_layers * config.num_attention_heads, detail.rows or tokens
     vectors = tokens * (len(_OF_LAYER) * config.num_hidden_layers + _OF_TOKENS) * (detail.vector or 0)
-    return 4 * vectors + heads * (8 * (tokens + rows) * (detail.head or 0) + 8 * rows * tokens + tokens * tokens)
+    return 4 * vectors + heads * (
+        8 * (tokens + rows) * (detail.head or 0) + 8 * rows * tokens + tokens * tokens // 2
+    )  # shades deflate well
 
 
 def _add_tokens(packer: Packer, recording: Recording, detail: Detail) -> None:

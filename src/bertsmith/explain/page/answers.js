@@ -25,7 +25,7 @@ function drawChoices(x, answer) {
   const rows = answer.probabilities.map((share, index) => ({
     mark: index === answer.index ? "followed" : "", cells: [`choice ${index + 1}`, bar(share, percent(share))],
   }));
-  return [h("p", { class: "verdict" }, answer.text), tableOf("Choices", ["", { name: "probability", number: true }], rows)];
+  return [h("p", { class: "verdict" }, answer.text), tableOf("Choices", ["choice", { name: "probability", number: true }], rows)];
 }
 
 /** A text with some of its parts marked: { start, end, label, score }, in characters. */

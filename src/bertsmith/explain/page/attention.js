@@ -53,7 +53,7 @@ function grid(x, state, update, tokens) {
   }
   roving(cells, state.layer * x.heads + state.head, x.heads);
   const rows = Array.from({ length: x.layers }, (_, layer) => [h("span", { class: "quiet number", "aria-hidden": "true" }, layer + 1), cells.slice(layer * x.heads, (layer + 1) * x.heads)]);
-  return h("div", { class: "wide", role: "region", "aria-label": "All heads", tabindex: "-1" },
+  return h("div", { class: "wide" },
     h("div", { class: "heads", role: "group", "aria-label": "Heads: arrow keys go to the next", style: { "--heads": x.heads } }, rows));
 }
 
@@ -74,7 +74,7 @@ function lines(x, state, update) {
     });
   });
   const looking = x.tokens.map((token, place) => h("button", {
-    id: `from-${place}`, class: "line-token", "aria-pressed": place === state.place ? "true" : "false", onclick: () => update({ place }), onfocus: null,
+    id: `from-${place}`, class: "line-token", "aria-pressed": place === state.place ? "true" : "false", onclick: () => update({ place }),
   }, token.text));
   looking.forEach((button, place) => button.addEventListener("keydown", (event) => {
     const next = { ArrowDown: place + 1, ArrowUp: place - 1 }[event.key];
@@ -86,7 +86,7 @@ function lines(x, state, update) {
   looking.forEach((button, place) => { button.tabIndex = place === state.place ? 0 : -1; });
   const weights = x.weights(state.layer, state.head, state.place);
   const seen = x.tokens.map((token, place) => h("div", { class: "line-token seen", style: { "--share": Math.sqrt(weights[place]).toFixed(3) } },
-    h("span", {}, token.text), h("span", { class: "number quiet" }, weights[place] >= 0.005 ? percent(weights[place]) : "")));
+    h("span", {}, token.text), h("span", { class: "number" }, weights[place] >= 0.005 ? percent(weights[place]) : "")));
   return h("div", { class: "lines", style: { "--line": `${LINE}px` } },
     h("div", { role: "group", "aria-label": "Tokens that look: up and down" }, looking),
     s("svg", { viewBox: `0 0 ${width} ${height}`, height, preserveAspectRatio: "none", role: "img", "aria-label": `What ${x.text(state.place)} looks at` }, paths),

@@ -14,7 +14,7 @@ export function piecesStop(x, state) {
       token.segment === 0 ? "A" : "B",
     ],
   }));
-  const columns = ["", "WordPiece", { name: "id", number: true }, "characters", "segment"];
+  const columns = ["place", "WordPiece", { name: "id", number: true }, "characters", "segment"];
   return [
     h("p", {}, "A model reads numbers. The text is cut into pieces of its vocabulary; “##” says that a piece goes on with the word before. ",
       h("b", {}, "[CLS]"), " opens the sequence and ", h("b", {}, "[SEP]"), " closes each text."),

@@ -84,7 +84,7 @@ function hideAnother(x, state, update) {
     h("div", { class: "words", role: "group", "aria-label": "Words to hide" }, found.map((word, index) =>
       h("button", {
         class: "word", id: `hide-${index}`, "aria-pressed": index === state.hidden ? "true" : "false", style: { "--share": Math.min(...word.own).toFixed(4) },
-        "aria-label": `Hide ${name(word)}: probability ${percent(Math.min(...word.own))}`, onclick: () => update({ hidden: index === state.hidden ? null : index }),
+        "aria-label": index === state.hidden ? `[MASK] hides ${name(word)}` : `${name(word)}: hide it; its probability is then ${percent(Math.min(...word.own))}`, onclick: () => update({ hidden: index === state.hidden ? null : index }),
       }, index === state.hidden ? "[MASK]" : name(word)))),
     chosen && h("div", { "aria-live": "polite" }, chosen.places.map((place, index) => [
       h("p", {}, "Where ", h("b", {}, x.text(place)), ` stood (probability ${percent(chosen.own[index])}):`),
@@ -102,7 +102,7 @@ function nextSentence(x) {
   return [
     h("h3", {}, "Next sentence"),
     h("p", {}, "From O", sub("1"), ", that of [CLS], pooled (dense, tanh), one more matrix says whether the second text follows the first."),
-    tableOf("Next-sentence prediction", ["", { name: "logit", number: true }, { name: "probability", number: true }], rows),
+    tableOf("Next-sentence prediction", ["what it says", { name: "logit", number: true }, { name: "probability", number: true }], rows),
   ];
 }
 

@@ -36,8 +36,8 @@ function headParts(x, state, part, go, stop, reached) {
   const [best] = x.guess(state.place);
   const shown = reached("guess");
   return [
-    h("div", { class: "row guess-row" }, onlyAt(x, state.place, h("button", { id: "part-guess", class: `guess-pill ${stop === "guess" ? "here" : ""}`, onclick: go("guess"), "aria-label": shown ? `The guess: ${best.piece}, ${percent(best.probability)}` : "The guess" },
-      h("var", {}, "W′", h("sub", {}, state.place + 1)), h("b", {}, shown ? best.piece : "?"), shown && h("span", { class: "number" }, percent(best.probability))))),
+    h("div", { class: "row guess-row" }, onlyAt(x, state.place, h("button", { id: "part-guess", class: `guess-pill ${stop === "guess" ? "here" : ""}`, onclick: go("guess"), "aria-current": stop === "guess" ? "step" : null },
+      h("span", { class: "unseen" }, "The guess"), h("var", {}, "W′", h("sub", {}, state.place + 1)), h("b", {}, shown ? best.piece : "?"), shown && h("span", { class: "number" }, percent(best.probability))))),
     link(x, state, shown),
     part("softmax", "Embedding to vocabulary + softmax"),
     part("classification", "Classification layer: dense + GELU + LayerNorm"),
