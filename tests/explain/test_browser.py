@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import bertsmith
+from bertsmith.explain.notebook import framed
 from explain.folders import modern_folder, task_folder, words_for
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -329,6 +330,21 @@ def test_a_fine_tuned_models_answer_is_drawn_on_the_text(opened, tiny_bert, tmp_
         assert page.inner_text(".verdict") == expected
     for view in ("attention", *(["evidence"] if explained.evidence else [])):
         page.click(f"#to-{view}")
+
+
+def test_the_page_lives_in_the_frame_of_a_notebook_too(browser, explained):
+    page = browser.new_page()
+    faults: list[str] = []
+    page.on("console", lambda message: faults.append(message.text))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.set_content(framed(explained.page()))
+    frame = page.frame_locator("iframe")
+    frame.locator("#forward").click()
+    assert frame.locator("#stop-name").inner_text() == STOPS[1]
+    frame.locator("#to-attention").click()
+    assert frame.locator("#one-head").inner_text() == "Layer 1, head 1"
+    page.close()
+    assert faults == []
 
 
 def test_modernbert_walks_too(opened, tiny_bert, tmp_path):

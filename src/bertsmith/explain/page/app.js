@@ -24,7 +24,7 @@ export async function start(root, data) {
     const view = views.find((each) => each.id === state.view) ?? views[0];
     const focused = document.activeElement?.id;
     nav.replaceChildren(...views.map((each) =>
-      h("a", { href: `#${each.id}`, id: `to-${each.id}`, "aria-current": each === view ? "page" : null }, each.name)));
+      h("a", { href: `#${each.id}`, id: `to-${each.id}`, "aria-current": each === view ? "page" : null, onclick: (event) => go(event, each) }, each.name)));
     view.draw(main, x, state, update);
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   };
@@ -32,13 +32,18 @@ export async function start(root, data) {
     Object.assign(state, change);
     draw();
   };
+  const go = (event, view) => {
+    if (location.protocol !== "about:") return; // the address says it, and the browser's Back button knows it
+    event.preventDefault(); // in a notebook's frame, which has no address
+    update({ view: view.id });
+  };
   const follow = () => update({ view: location.hash.slice(1) || "walk" });
 
   root.replaceChildren(
     h("a", { class: "skip", href: "#main", onclick: (event) => { event.preventDefault(); main.querySelector("button, a, select")?.focus(); } }, "To the content"),
     h("header", {},
       h("div", { class: "title" },
-        h("h1", {}, "What happens at ", h("span", { class: "mask" }, data.masked.length ? "[MASK]" : "each word")),
+        h("h1", {}, data.task ? "How it comes to " : "What happens at ", h("span", { class: "mask" }, data.task ? "its answer" : data.masked.length ? "[MASK]" : "each word")),
         h("p", { class: "quiet" }, describe(x))),
       nav),
     main,

@@ -35,7 +35,7 @@ export function embeddingsStop(x, state) {
       : "Each token becomes the vector that was learned for the piece. Places come in later: queries and keys are turned by them."),
     x.masked.has(state.place) && h("p", {}, "Every [MASK] begins as this same vector. It says only “something is missing here”; all that it comes to mean, it hears from the other words in the layers above."),
     formula(h("var", {}, "x"), " = LayerNorm(", parts.map((name, index) => [index ? " + " : "", h("var", {}, "E"), sub(name)]), ")"),
-    parts.map((name) => vector(names[name], at(name), size, name)),
+    parts.map((name) => vector(names[name], at(name), size)),
     parts.length > 1 && vector("their sum", at("summed"), size),
     parts.length > 1 && h("p", { class: "worked" }, `first value: ${firsts} = ${decimal(at("summed")[0])}`),
     vector("LayerNorm of it", at("normed"), size, "result"),

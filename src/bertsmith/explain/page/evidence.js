@@ -27,11 +27,11 @@ export function drawEvidence(main, x, state, update) {
       h("p", { class: "quiet" }, `For the ${found.target}.`),
       highlighted(x, shares),
       h("p", { class: "key" }, h("span", { class: "swatch for" }), " for it  ", h("span", { class: "swatch against" }), " against it"),
-      told(x, found, method, shares)),
+      told(x, found, method, shares),
+      x.data.task && everyShare(x, shares)),
     h("section", { "aria-labelledby": "said" },
       h("h2", { id: "said" }, x.data.task ? "What it says" : "Word by word"),
-      x.data.task && drawAnswer(x),
-      everyShare(x, shares))));
+      x.data.task ? drawAnswer(x) : everyShare(x, shares))));
 }
 
 function highlighted(x, shares) {
