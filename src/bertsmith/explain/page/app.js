@@ -12,9 +12,14 @@ const VIEWS = [
   { id: "evidence", name: "Evidence", draw: drawEvidence, there: hasEvidence },
 ];
 
+let showing = null; // what was shown before listens no longer
+
 /** Show an explanation, as `Explanation.as_json` gives it, in an element. */
 export async function start(root, data) {
   const x = await Explanation.open(data);
+  showing?.abort();
+  showing = new AbortController();
+  const { signal } = showing;
   const views = VIEWS.filter((view) => view.there(x));
   const state = { view: "walk", stop: 0, place: data.start, layer: 0, head: 0, hidden: null, target: 0, method: 0, role: null };
   const main = h("main", { id: "main" });
@@ -48,14 +53,14 @@ export async function start(root, data) {
       nav),
     main,
     h("footer", { class: "quiet" }, "Every number is the model’s own, from one forward pass in float32. Drawn by bertsmith."));
-  window.addEventListener("hashchange", follow);
+  window.addEventListener("hashchange", follow, { signal });
   window.addEventListener("keydown", (event) => {
     const view = views.find((each) => each.id === state.view);
     if (!event.target.closest("select, input, textarea, [role=region]") && !event.altKey && !event.ctrlKey && !event.metaKey) {
       view?.key?.(event, x, state, update);
     }
-  });
-  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  }, { signal });
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw, { signal });
   follow();
 }
 

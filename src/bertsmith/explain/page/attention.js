@@ -4,7 +4,7 @@ import { h, roving, s, shadeCanvas } from "./draw.js";
 import { percent } from "./numbers.js";
 
 const LINE = 26; // height of a token's line in the large picture
-const FAINT = 0.02; // weights below are not drawn
+const FAINT = 0.02; // weights below are not drawn; of the chosen token only those below chance
 
 export function drawAttention(main, x, state, update) {
   const tokens = x.tokens.length;
@@ -66,7 +66,7 @@ function lines(x, state, update) {
     const weights = x.weights(state.layer, state.head, from);
     const own = from === state.place;
     weights.forEach((weight, to) => {
-      if (weight < FAINT) return;
+      if (weight < (own ? Math.min(FAINT, 1 / weights.length) : FAINT)) return;
       paths.push(s("path", {
         class: own ? "beam" : "beam others", "stroke-opacity": (own ? Math.sqrt(weight) : weight * 0.5).toFixed(3), "stroke-width": (0.75 + 4 * weight).toFixed(2),
         d: `M 0 ${middle(from)} C ${width / 2} ${middle(from)}, ${width / 2} ${middle(to)}, ${width} ${middle(to)}`,

@@ -87,7 +87,9 @@ export function shadeCanvas(shades, rows, columns) {
   const [red, green, blue] = getComputedStyle(document.documentElement).getPropertyValue("--heat").trim().split(" ");
   const context = canvas.getContext("2d");
   const picture = context.createImageData(columns, rows);
-  shades.forEach((shade, index) => picture.data.set([red, green, blue, shade], 4 * index));
+  const pixels = new Uint32Array(picture.data.buffer); // alpha, blue, green, red
+  const colour = (Number(blue) << 16) | (Number(green) << 8) | Number(red);
+  for (let index = 0; index < shades.length; index++) pixels[index] = (shades[index] << 24) | colour;
   context.putImageData(picture, 0, 0);
   return canvas;
 }

@@ -25,7 +25,7 @@ export function drawStage(x, state, update, stops) {
 
 /** How wide each column is, in rem: as its text needs. */
 function widths(x) {
-  return x.tokens.map((token) => Math.min(8.5, Math.max(3.1, 1.05 + 0.55 * token.text.length)));
+  return x.tokens.map((token) => Math.min(8.5, Math.max(3.1, 1.05 + 0.6 * token.text.length)));
 }
 
 function sum(numbers) {
