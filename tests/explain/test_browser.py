@@ -300,6 +300,17 @@ def test_a_sentence_with_a_script_in_it_is_harmless(opened, tiny_bert):
     assert page.locator("img, main script").count() == 0
 
 
+def test_of_a_pair_it_says_whether_the_second_text_follows(opened, tiny_bert):
+    explained = bertsmith.load(tiny_bert).explain("The [MASK] saw a ward.", "A nurse.", evidence=False)
+    page = opened(explained)
+    page.click("#stop-guess")
+    logits = [row[1] for row in rows_of(page, "Next-sentence prediction")]
+    assert logits == [number(logit) for logit in explained.recording.next_sentence.logits]
+    page.click("#stop-embeddings")
+    page.click(f"#token-{len(explained.recording.tokens) - 2}")
+    assert "segment B" in page.inner_text(".panel")
+
+
 def test_without_a_mask_each_word_can_be_followed(opened, tiny_bert):
     page = opened(bertsmith.load(tiny_bert).explain("A nurse saw pains."))
     assert page.inner_text("h1") == "What happens at each word"

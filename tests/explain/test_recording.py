@@ -156,6 +156,14 @@ def test_what_cannot_be_explained_is_said(tiny_bert, words, error, message):
         bertsmith.load(tiny_bert).explain(**words)
 
 
+@pytest.mark.parametrize("text", ["", "[MASK]", "\ud800 nurse \U0001f600 [MASK]"])
+def test_any_text_is_explained_and_has_a_page(tiny_bert, text):
+    explained = bertsmith.load(tiny_bert).explain(text)
+    assert len(explained.recording.layers[0].weights[0]) == len(explained.recording.tokens) >= 2
+    assert explained.page().encode("utf-8")
+    assert explained._repr_html_().encode("utf-8")
+
+
 def test_a_model_without_heads_is_explained_up_to_its_output(tmp_path, tiny_bert):
     tokenizer = WordPiece.load(tiny_bert)
     tokenizer.save(tmp_path)

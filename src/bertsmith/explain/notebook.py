@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import html
 import sys
 import tempfile
 import webbrowser
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from bertsmith.training.page import escape
 
 if TYPE_CHECKING:
     from bertsmith.explain.explanation import Explanation
@@ -32,7 +33,7 @@ def show(explanation: Explanation) -> None:
 def framed(page: str) -> str:
     """A page as a frame that cannot reach the notebook around it."""
     style = f"width: 100%; height: {_HEIGHT}px; border: 0"
-    return f'<iframe sandbox="allow-scripts" style="{style}" srcdoc="{html.escape(page)}"></iframe>'
+    return f'<iframe sandbox="allow-scripts" style="{style}" srcdoc="{escape(page)}"></iframe>'
 
 
 def _notebook() -> Any:
@@ -67,9 +68,9 @@ def _tokens(explanation: Explanation) -> str:
         colour = f"rgb({'217 115 13' if share >= 0 else '47 111 208'} / {0.5 * abs(share) / most:.2f})"
         space = "" if token.text.startswith("##") else " "
         spans.append(
-            f'{space}<span style="{_TOKEN}; background: {colour}" title="{share:.4f}">{html.escape(token.text)}</span>'
+            f'{space}<span style="{_TOKEN}; background: {colour}" title="{share:.4f}">{escape(token.text)}</span>'
         )
-    of = f'<div style="opacity: .7">{html.escape(explanation.evidence[0].target)}</div>' if explanation.evidence else ""
+    of = f'<div style="opacity: .7">{escape(explanation.evidence[0].target)}</div>' if explanation.evidence else ""
     return f"<div>{''.join(spans)}</div>{of}"
 
 
@@ -80,15 +81,15 @@ def _answer(answer: Any) -> str:
         return _bars([(f"{span.text} ({span.label})", span.score) for span in spans])
     if isinstance(probabilities := getattr(answer, "probabilities", None), dict):
         best = sorted(probabilities.items(), key=lambda pair: -pair[1])
-        return f"<b>{html.escape(', '.join(answer.labels) or 'none')}</b>{_bars(best[:_SHOWN])}"
+        return f"<b>{escape(', '.join(answer.labels) or 'none')}</b>{_bars(best[:_SHOWN])}"
     if getattr(answer, "no_answer", False):
         return "<b>no answer in this text</b>"
-    return f"<b>{html.escape(answer.text)}</b>"
+    return f"<b>{escape(answer.text)}</b>"
 
 
 def _bars(shares: Iterable[tuple[str, float]]) -> str:
     rows = "".join(
-        f'<tr><td style="text-align: left">{html.escape(name)}</td><td style="text-align: right">{share:.1%}</td>'
+        f'<tr><td style="text-align: left">{escape(name)}</td><td style="text-align: right">{share:.1%}</td>'
         f'<td><div style="background: #d9730d; height: .6em; width: {120 * share:.0f}px"></div></td></tr>'
         for name, share in shares
     )

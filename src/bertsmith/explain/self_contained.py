@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import json
 import re
 from importlib.resources import files
 from typing import Any
 
 from bertsmith.explain.explanation import Explanation
+from bertsmith.training.page import escape
 
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([a-z_]+\.js)";\n', re.MULTILINE)
 _FIRST = "file.js"
@@ -46,7 +46,7 @@ def self_contained_page(explanation: Explanation) -> str:
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
-    title = html.escape(f"{explanation.recording.texts[0][:60]} · bertsmith")
+    title = escape(f"{explanation.recording.texts[0][:60]} · bertsmith")
     return _PAGE.format(policy=policy, title=title, style=style, data=as_script(explanation.as_json()), script=script)
 
 
