@@ -15,7 +15,7 @@ from bertsmith.data.packing import pack
 from bertsmith.data.pairs import draw_pairs
 from bertsmith.data.random_bits import generator, stream_key
 from bertsmith.data.sample import sample_documents
-from bertsmith.data.shards import shard_of
+from bertsmith.data.shards import Shard, shard_of
 from bertsmith.data.tokenize_unit import tokenize_unit
 from bertsmith.errors import CorpusError
 from bertsmith.text.wordpiece import WordPiece
@@ -100,7 +100,17 @@ def preview_rows(
     )
     if not len(batch):
         raise CorpusError(f"{', '.join(corpus[:3])}: the tokenizer leaves nothing of the text. Is it the right one?")
-    shard, length = shard_of(batch, _NAME), training.max_length_tokens
+    shard = shard_of(batch, _NAME)
+    made = _every_row(shard, tokenizer, training)
+    shown = tuple(_sequences(made, row, tokenizer, training) for row in range(min(rows, made.rows)))
+    tokens_per_sentence = len(shard.tokens) / (len(shard.sentence_starts) - 1)
+    figures = {"tokens_per_sentence": tokens_per_sentence, **_figures(made, tokenizer, training)}
+    return RowsPreview(shown, figures, len(batch))
+
+
+def _every_row(shard: Shard, tokenizer: WordPiece, training: PretrainConfig) -> PretrainingBatch:
+    """The rows of a shard in the first epoch, as `RowSampler` makes them."""
+    length = training.max_length_tokens
     rng = generator("pairs", training.seed, 0, _NAME, length)
     pairs = draw_pairs(
         shard,
@@ -110,7 +120,7 @@ def preview_rows(
         rng=rng,
     )
     packed = pack(pairs.lengths, length).shuffled(rng)
-    made = build_batch(
+    return build_batch(
         shard,
         pairs,
         packed,
@@ -119,11 +129,6 @@ def preview_rows(
         masking=Masking(vocabulary_of(tokenizer), training.mask_share, training.whole_word),
         key=stream_key("masks", training.seed, 0, _NAME, length),
     )
-    shown = tuple(_sequences(made, row, tokenizer, training) for row in range(min(rows, made.rows)))
-    figures = _figures(made, tokenizer, training) | {
-        "tokens_per_sentence": len(shard.tokens) / (len(shard.sentence_starts) - 1)
-    }
-    return RowsPreview(shown, figures, len(batch))
 
 
 def _sequences(

@@ -5,12 +5,20 @@ import { decimal, percent } from "./numbers.js";
 
 export function drawAnswer(x) {
   const { name, answer } = x.data.task;
-  return { classify: drawLabels, regress: drawScore, tag: drawSpans, answer: drawMarked, choose: drawChoices }[name](x, answer);
+  return { classify: drawLabels, regress: drawScore, tag: drawSpans, answer: drawMarked, choose: drawChoices }[name](
+    x,
+    answer,
+  );
 }
 
 function drawLabels(x, answer) {
-  const shares = Object.entries(answer.probabilities).sort(([, a], [, b]) => b - a).slice(0, 12);
-  const rows = shares.map(([label, share]) => ({ mark: answer.labels.includes(label) ? "followed" : "", cells: [h("b", {}, label), bar(share, percent(share))] }));
+  const shares = Object.entries(answer.probabilities)
+    .sort(([, a], [, b]) => b - a)
+    .slice(0, 12);
+  const rows = shares.map(([label, share]) => ({
+    mark: answer.labels.includes(label) ? "followed" : "",
+    cells: [h("b", {}, label), bar(share, percent(share))],
+  }));
   return [
     h("p", { class: "verdict" }, answer.labels.length ? answer.labels.join(", ") : "none"),
     tableOf("Labels", ["label", { name: "probability", number: true }], rows),
@@ -23,9 +31,13 @@ function drawScore(x, answer) {
 
 function drawChoices(x, answer) {
   const rows = answer.probabilities.map((share, index) => ({
-    mark: index === answer.index ? "followed" : "", cells: [`choice ${index + 1}`, bar(share, percent(share))],
+    mark: index === answer.index ? "followed" : "",
+    cells: [`choice ${index + 1}`, bar(share, percent(share))],
   }));
-  return [h("p", { class: "verdict" }, answer.text), tableOf("Choices", ["choice", { name: "probability", number: true }], rows)];
+  return [
+    h("p", { class: "verdict" }, answer.text),
+    tableOf("Choices", ["choice", { name: "probability", number: true }], rows),
+  ];
 }
 
 /** A text with some of its parts marked: { start, end, label, score }, in characters. */
@@ -36,7 +48,14 @@ function markedText(x, segment, marks) {
   for (const mark of [...marks].sort((a, b) => a.start - b.start)) {
     if (mark.start < place) continue;
     pieces.push(x.slice(segment, place, mark.start));
-    pieces.push(h("mark", {}, x.slice(segment, mark.start, mark.end), h("span", { class: "mark-label" }, `${mark.label} ${percent(mark.score)}`)));
+    pieces.push(
+      h(
+        "mark",
+        {},
+        x.slice(segment, mark.start, mark.end),
+        h("span", { class: "mark-label" }, `${mark.label} ${percent(mark.score)}`),
+      ),
+    );
     place = mark.end;
   }
   return h("p", { class: "marked", dir: "auto" }, pieces, x.slice(segment, place, end));
@@ -47,7 +66,10 @@ function drawSpans(x, answer) {
 }
 
 function drawMarked(x, answer) {
-  const rows = answer.alternatives.map((span) => ({ mark: "", cells: [`“${span.text}”`, bar(span.score, percent(span.score))] }));
+  const rows = answer.alternatives.map((span) => ({
+    mark: "",
+    cells: [`“${span.text}”`, bar(span.score, percent(span.score))],
+  }));
   return [
     h("p", { class: "verdict" }, answer.no_answer ? "no answer in this text" : `“${answer.text}”`),
     h("p", {}, h("b", {}, "Question: "), x.data.texts[0]),

@@ -21,15 +21,37 @@ export async function start(root, data) {
   showing = new AbortController();
   const { signal } = showing;
   const views = VIEWS.filter((view) => view.there(x));
-  const state = { view: "walk", stop: 0, place: data.start, layer: 0, head: 0, hidden: null, target: 0, method: 0, role: null };
+  const state = {
+    view: "walk",
+    stop: 0,
+    place: data.start,
+    layer: 0,
+    head: 0,
+    hidden: null,
+    target: 0,
+    method: 0,
+    role: null,
+  };
   const main = h("main", { id: "main" });
   const nav = h("nav", { "aria-label": "Views" });
 
   const draw = () => {
     const view = views.find((each) => each.id === state.view) ?? views[0];
     const focused = document.activeElement?.id;
-    nav.replaceChildren(...views.map((each) =>
-      h("a", { href: `#${each.id}`, id: `to-${each.id}`, "aria-current": each === view ? "page" : null, onclick: (event) => go(event, each) }, each.name)));
+    nav.replaceChildren(
+      ...views.map((each) =>
+        h(
+          "a",
+          {
+            href: `#${each.id}`,
+            id: `to-${each.id}`,
+            "aria-current": each === view ? "page" : null,
+            onclick: (event) => go(event, each),
+          },
+          each.name,
+        ),
+      ),
+    );
     view.draw(main, x, state, update);
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   };
@@ -45,21 +67,57 @@ export async function start(root, data) {
   const follow = () => update({ view: location.hash.slice(1) || "walk" });
 
   root.replaceChildren(
-    h("a", { class: "skip", href: "#main", onclick: (event) => { event.preventDefault(); main.querySelector("button, a, select")?.focus(); } }, "To the content"),
-    h("header", {},
-      h("div", { class: "title" },
-        h("h1", {}, data.task ? "How it comes to " : "What happens at ", h("span", { class: "mask" }, data.task ? "its answer" : data.masked.length ? "[MASK]" : "each word")),
-        h("p", { class: "quiet" }, describe(x))),
-      nav),
+    h(
+      "a",
+      {
+        class: "skip",
+        href: "#main",
+        onclick: (event) => {
+          event.preventDefault();
+          main.querySelector("button, a, select")?.focus();
+        },
+      },
+      "To the content",
+    ),
+    h(
+      "header",
+      {},
+      h(
+        "div",
+        { class: "title" },
+        h(
+          "h1",
+          {},
+          data.task ? "How it comes to " : "What happens at ",
+          h("span", { class: "mask" }, data.task ? "its answer" : data.masked.length ? "[MASK]" : "each word"),
+        ),
+        h("p", { class: "quiet" }, describe(x)),
+      ),
+      nav,
+    ),
     main,
-    h("footer", { class: "quiet" }, "Every number is the model’s own, from one forward pass in float32. Drawn by bertsmith."));
+    h(
+      "footer",
+      { class: "quiet" },
+      "Every number is the model’s own, from one forward pass in float32. Drawn by bertsmith.",
+    ),
+  );
   window.addEventListener("hashchange", follow, { signal });
-  window.addEventListener("keydown", (event) => {
-    const view = views.find((each) => each.id === state.view);
-    if (!event.target.closest("select, input, textarea, [role=region]") && !event.altKey && !event.ctrlKey && !event.metaKey) {
-      view?.key?.(event, x, state, update);
-    }
-  }, { signal });
+  window.addEventListener(
+    "keydown",
+    (event) => {
+      const view = views.find((each) => each.id === state.view);
+      if (
+        !event.target.closest("select, input, textarea, [role=region]") &&
+        !event.altKey &&
+        !event.ctrlKey &&
+        !event.metaKey
+      ) {
+        view?.key?.(event, x, state, update);
+      }
+    },
+    { signal },
+  );
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw, { signal });
   follow();
 }

@@ -39,11 +39,20 @@ export const formula = (...parts) => h("p", { class: "formula" }, parts);
 export function strip(values, label, most = largest(values)) {
   const cells = Array.from(values, (value, index) =>
     s("rect", {
-      x: index * 8, y: 0, width: 8, height: 16, class: value < 0 ? "cold" : "warm",
+      x: index * 8,
+      y: 0,
+      width: 8,
+      height: 16,
+      class: value < 0 ? "cold" : "warm",
       "fill-opacity": Math.min(1, Math.abs(value) / most).toFixed(3),
-    }));
+    }),
+  );
   const box = { viewBox: `0 0 ${8 * values.length} 16`, preserveAspectRatio: "none" };
-  return s("svg", { class: "strip", role: "img", "aria-label": label, ...box, style: { "--cells": values.length } }, cells);
+  return s(
+    "svg",
+    { class: "strip", role: "img", "aria-label": label, ...box, style: { "--cells": values.length } },
+    cells,
+  );
 }
 
 /** The first few values of a vector as numbers, and how many there are. */
@@ -55,30 +64,51 @@ export function digits(values, size, shown = 4) {
 /** A vector with its name: strip, first numbers, size. */
 export function vector(name, values, size, kind = "") {
   const shown = values.length < size ? `first ${values.length} of ${size} values` : `${size} values`;
-  return h("div", { class: `vector ${kind}` },
+  return h(
+    "div",
+    { class: `vector ${kind}` },
     h("span", { class: "vector-name" }, name),
     strip(values, `${shown} as colours`),
     digits(values, size),
-    h("span", { class: "quiet" }, shown));
+    h("span", { class: "quiet" }, shown),
+  );
 }
 
 /** A bar of a share of one, with the share beside it. */
 export function bar(share, text) {
-  return h("span", { class: "bar" },
-    h("span", { class: "bar-track", "aria-hidden": "true" },
-      h("span", { class: "bar-fill", style: { width: `${(100 * Math.min(1, share)).toFixed(2)}%` } })),
-    h("span", { class: "number" }, text));
+  return h(
+    "span",
+    { class: "bar" },
+    h(
+      "span",
+      { class: "bar-track", "aria-hidden": "true" },
+      h("span", { class: "bar-fill", style: { width: `${(100 * Math.min(1, share)).toFixed(2)}%` } }),
+    ),
+    h("span", { class: "number" }, text),
+  );
 }
 
 /** A table; `columns` are headings, or { name, number: true } for numbers. */
 export function tableOf(caption, columns, rows) {
   const heads = columns.map((column) =>
-    h("th", { scope: "col", class: column.number ? "number" : null }, column.name ?? column));
+    h("th", { scope: "col", class: column.number ? "number" : null }, column.name ?? column),
+  );
   const lines = rows.map(({ cells, mark }) =>
-    h("tr", { class: mark || null }, cells.map((cell, index) =>
-      index === 0 ? h("th", { scope: "row" }, cell) : h("td", { class: columns[index].number ? "number" : null }, cell))));
-  return h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": caption },
-    h("table", {}, h("caption", {}, caption), h("thead", {}, h("tr", {}, heads)), h("tbody", {}, lines)));
+    h(
+      "tr",
+      { class: mark || null },
+      cells.map((cell, index) =>
+        index === 0
+          ? h("th", { scope: "row" }, cell)
+          : h("td", { class: columns[index].number ? "number" : null }, cell),
+      ),
+    ),
+  );
+  return h(
+    "div",
+    { class: "wide", tabindex: "0", role: "region", "aria-label": caption },
+    h("table", {}, h("caption", {}, caption), h("thead", {}, h("tr", {}, heads)), h("tbody", {}, lines)),
+  );
 }
 
 /** A matrix of shades, 0 … 255, as a picture of a pixel a value. */
@@ -96,8 +126,11 @@ export function shadeCanvas(shades, rows, columns) {
 
 /** A choice among a few, as a list to pick from. */
 export function picker(id, label, options, chosen, choose) {
-  const select = h("select", { id, onchange: (event) => choose(Number(event.target.value)) },
-    options.map((text, value) => h("option", { value, selected: value === chosen }, text)));
+  const select = h(
+    "select",
+    { id, onchange: (event) => choose(Number(event.target.value)) },
+    options.map((text, value) => h("option", { value, selected: value === chosen }, text)),
+  );
   return h("label", { class: "picker", for: id }, label, select);
 }
 

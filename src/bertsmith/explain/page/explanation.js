@@ -43,7 +43,10 @@ export class Explanation {
     const ids = Array.from(this.array("masked_lm.ids").at(place).values);
     const of = (name, index) => this.array(`masked_lm.${name}`).number(place, index);
     return ids.map((id, index) => ({
-      piece: this.piece(id), probability: of("probabilities", index), logit: of("logits", index), bias: of("biases", index),
+      piece: this.piece(id),
+      probability: of("probabilities", index),
+      logit: of("logits", index),
+      bias: of("biases", index),
     }));
   }
 

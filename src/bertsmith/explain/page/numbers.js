@@ -41,7 +41,10 @@ export async function unpackArrays({ table, data }) {
 /** A number with some places after the point, and a real minus. */
 export function decimal(value, places = 3) {
   if (!Number.isFinite(value)) return value < 0 ? "−∞" : "∞";
-  return value.toFixed(places).replace("-", "−").replace(/^−(0\.?0*)$/, "$1");
+  return value
+    .toFixed(places)
+    .replace("-", "−")
+    .replace(/^−(0\.?0*)$/, "$1");
 }
 
 /** A probability. */

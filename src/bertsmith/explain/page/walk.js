@@ -2,7 +2,8 @@
 
 import { h } from "./draw.js";
 import { drawStage, scrollStage } from "./stage.js";
-import { attentionStop, embeddingsStop, feedForwardStop, outputStop, piecesStop } from "./encoder_stops.js";
+import { attentionStop } from "./attention_stop.js";
+import { embeddingsStop, feedForwardStop, outputStop, piecesStop } from "./encoder_stops.js";
 import { answerStop, classificationStop, guessStop, softmaxStop, taskStop } from "./head_stops.js";
 
 const ENCODER_STOPS = [
@@ -34,13 +35,20 @@ export function drawWalk(main, x, state, update) {
   const stage = drawStage(x, state, update, stops);
   const stop = stops[state.stop];
   main.replaceChildren(
-    h("div", { class: "walk" },
+    h(
+      "div",
+      { class: "walk" },
       h("section", { class: "stage-box", "aria-label": "BERT’s diagram" }, stage, steps(state, update, stops)),
-      h("section", { class: "panel", "aria-labelledby": "stop-name" },
+      h(
+        "section",
+        { class: "panel", "aria-labelledby": "stop-name" },
         h("p", { class: "stop-number" }, `Stop ${state.stop + 1} of ${stops.length}`),
         h("h2", { id: "stop-name" }, stop.name),
-        stop.draw(x, state, update))),
-    h("p", { class: "unseen", role: "status" }, `Stop ${state.stop + 1} of ${stops.length}: ${stop.name}`));
+        stop.draw(x, state, update),
+      ),
+    ),
+    h("p", { class: "unseen", role: "status" }, `Stop ${state.stop + 1} of ${stops.length}: ${stop.name}`),
+  );
   scrollStage(stage, before, state.place);
 }
 
@@ -55,14 +63,39 @@ export function keyOfWalk(event, x, state, update) {
 
 function steps(state, update, stops) {
   const dots = stops.map((stop, index) =>
-    h("li", {}, h("button", {
-      class: "dot", id: `stop-${stop.id}`, "aria-label": `Stop ${index + 1}: ${stop.name}`, title: stop.name,
-      "aria-current": index === state.stop ? "step" : null, onclick: () => update({ stop: index }),
-    }, index + 1)));
+    h(
+      "li",
+      {},
+      h(
+        "button",
+        {
+          class: "dot",
+          id: `stop-${stop.id}`,
+          "aria-label": `Stop ${index + 1}: ${stop.name}`,
+          title: stop.name,
+          "aria-current": index === state.stop ? "step" : null,
+          onclick: () => update({ stop: index }),
+        },
+        index + 1,
+      ),
+    ),
+  );
   const arrow = (id, name, step, end) =>
-    h("button", { class: "step", id, "aria-disabled": end ? "true" : null, onclick: () => end || update({ stop: state.stop + step }) }, name);
-  return h("div", { class: "steps" },
+    h(
+      "button",
+      {
+        class: "step",
+        id,
+        "aria-disabled": end ? "true" : null,
+        onclick: () => end || update({ stop: state.stop + step }),
+      },
+      name,
+    );
+  return h(
+    "div",
+    { class: "steps" },
     arrow("back", "← Back", -1, state.stop === 0),
     h("ol", { "aria-label": "Stops" }, dots),
-    arrow("forward", "Forward →", 1, state.stop === stops.length - 1));
+    arrow("forward", "Forward →", 1, state.stop === stops.length - 1),
+  );
 }
