@@ -165,8 +165,8 @@ def measure(wanted: list[Run], records: Records, arguments: argparse.Namespace) 
 
 def prepare(arguments: argparse.Namespace) -> PreparedCorpus:
     """The corpus of both sides, and the peer's training rows."""
+    from bertsmith.data.masking import vocabulary_of
     from bertsmith.text.wordpiece import WordPiece
-    from bertsmith.training.pretraining_run import vocabulary_of
 
     corpus = bertsmith.prepare(
         arguments.corpus,

@@ -11,10 +11,10 @@ import transformers
 from torch.nn import functional as F
 from transformers import AutoModelForMaskedLM
 
+from bertsmith.data.masking import vocabulary_of
 from bertsmith.data.shards import PreparedCorpus
 from bertsmith.tasks.pretraining import frequency_loss
 from bertsmith.text.wordpiece import WordPiece
-from bertsmith.training.pretraining_run import vocabulary_of
 from time_to_quality.blocks import IGNORED, MaskedRows, chunked, documents, framed, masked
 
 BATCH_ROWS = 32

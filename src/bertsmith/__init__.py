@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from bertsmith.api import finetune, prepare, pretrain
     from bertsmith.errors import BertsmithError
     from bertsmith.estimators import MultipleChoice, QuestionAnswerer, TextClassifier, TextRegressor, TokenTagger
-    from bertsmith.inference.predictor import Predictor, load
+    from bertsmith.explain.predictor import Predictor, load
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "BertsmithError": "bertsmith.errors",
     "MultipleChoice": "bertsmith.estimators",
-    "Predictor": "bertsmith.inference.predictor",
+    "Predictor": "bertsmith.explain.predictor",
     "QuestionAnswerer": "bertsmith.estimators",
     "TextClassifier": "bertsmith.estimators",
     "TextRegressor": "bertsmith.estimators",
     "TokenTagger": "bertsmith.estimators",
     "finetune": "bertsmith.api",
-    "load": "bertsmith.inference.predictor",
+    "load": "bertsmith.explain.predictor",
     "prepare": "bertsmith.api",
     "pretrain": "bertsmith.api",
 }

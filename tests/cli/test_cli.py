@@ -21,6 +21,7 @@ OPTIONS_OF = {
     "tokenizer report": (CorpusConfig,),
     "prepare": (TokenizerConfig, CorpusConfig, CleaningConfig),
     "pretrain": (PretrainConfig, TokenizerConfig, CorpusConfig, CleaningConfig),
+    "preview": (CorpusConfig, PretrainConfig),
     "plan": (PlanConfig, PretrainConfig),
     "bench train": (PretrainConfig,),
     "bench prepare": (TokenizerConfig, CorpusConfig),

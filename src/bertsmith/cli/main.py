@@ -45,6 +45,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 
         Without a tokenizer it trains one. Run again, it goes on where it stopped.""",
     ),
+    "preview": (
+        "preview:preview",
+        """How a corpus's own sentences will be cut, paired, masked and packed, before any training.""",
+    ),
     "pretrain": (
         "pretrain:pretrain",
         """Pretrain a BERT on raw text, or on a prepared corpus.
@@ -85,6 +89,12 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         """A vector for each line of a file: a numpy array (lines, hidden_size) of float32.
 
         A line that is longer than the model is read in windows, whose vectors are averaged.""",
+    ),
+    "explain": (
+        "explain:explain",
+        """What happens to a text on its way through a model, with every number, as one page that opens from disk.
+
+        The walk from the words to the guess, all attention heads, and the words that made the prediction.""",
     ),
     "bench train": (
         "bench:train",

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertsmith.data.random_bits import mix, uniform
+from bertsmith.text.wordpiece import WordPiece
 
 Int64s = NDArray[np.int64]
 
@@ -34,6 +35,19 @@ class Vocabulary:
     mask_id: int
     ordinary_ids: Int64s
     continues_word: NDArray[np.bool_]
+
+
+def vocabulary_of(tokenizer: WordPiece) -> Vocabulary:
+    """What masking needs to know of a tokenizer."""
+    ordinary = np.setdiff1d(np.arange(tokenizer.vocab_size), tokenizer.special_ids)
+    return Vocabulary(
+        pad_id=tokenizer.pad_id,
+        cls_id=tokenizer.cls_id,
+        sep_id=tokenizer.sep_id,
+        mask_id=tokenizer.mask_id,
+        ordinary_ids=ordinary,
+        continues_word=tokenizer.continuation,
+    )
 
 
 @dataclass(frozen=True)

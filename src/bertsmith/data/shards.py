@@ -152,16 +152,21 @@ def open_shard(path: Path) -> Shard:
     try:
         with pa.memory_map(str(path)) as source:
             batch = pa.ipc.open_file(source).get_batch(0)
-        sentences = batch.column("sentences")
-        words = sentences.values
-        return Shard(
-            name=path.name,
-            tokens=words.values.to_numpy(),
-            sentence_starts=words.offsets.to_numpy().astype(np.int64),
-            document_starts=sentences.offsets.to_numpy().astype(np.int64),
-        )
+        return shard_of(batch, path.name)
     except (pa.ArrowInvalid, KeyError, AttributeError) as error:
         raise PreparedCorpusError(f"{path}: not a shard of a prepared corpus ({error}). {_REMAKE}") from None
+
+
+def shard_of(batch: pa.RecordBatch, name: str) -> Shard:
+    """The documents of a record batch that is not sliced, without a copy of their tokens."""
+    sentences = batch.column("sentences")
+    words = sentences.values
+    return Shard(
+        name=name,
+        tokens=words.values.to_numpy(),
+        sentence_starts=words.offsets.to_numpy().astype(np.int64),
+        document_starts=sentences.offsets.to_numpy().astype(np.int64),
+    )
 
 
 def describe_shard(path: Path, split: Split) -> ShardEntry:

@@ -46,6 +46,13 @@ def examples_of_texts(
     return (TextExample(text, pair) for text in texts)
 
 
+def no_task_words(question: str | None, choices: Sequence[str] | None) -> None:
+    """Raise a ConfigError for what only a fine-tuned model has a use for."""
+    for name, value in {"question": question, "choices": choices}.items():
+        if value is not None:
+            raise ConfigError(f"--{name} has no use here: the model was not fine-tuned")
+
+
 def examples_of_files(
     task: FinetuneTask[Any, Any], files: Sequence[str], reading: LabelledConfig, reporter: Reporter
 ) -> Iterator[Any]:

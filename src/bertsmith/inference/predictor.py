@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 import numpy as np
 import torch
@@ -53,10 +53,7 @@ def load(folder: str | os.PathLike[str], *, precision: Precision = "float32") ->
         ModelFolderError: the folder is missing or incomplete, or holds no BERT.
         TokenizerError: it has no tokenizer, or one that does not fit the model.
     """
-    path = Path(folder)
-    bert, _ = read_model_folder(path)
-    keep_freed_memory(KEPT_BYTES)
-    return Predictor(bert, WordPiece.load(path), name=str(path), precision=precision)
+    return Predictor.open(folder, precision=precision)
 
 
 class Predictor:
@@ -90,6 +87,14 @@ class Predictor:
         self.tokenizer = tokenizer
         self.name = name
         self.precision = choose_precision(precision, device)
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str], *, precision: Precision = "float32") -> Self:
+        """See `load`."""
+        path = Path(folder)
+        bert, _ = read_model_folder(path)
+        keep_freed_memory(KEPT_BYTES)
+        return cls(bert, WordPiece.load(path), name=str(path), precision=precision)
 
     def __getstate__(self) -> dict[str, Any]:
         # Packed weights cannot be copied; each process packs its own.
@@ -150,7 +155,7 @@ class Predictor:
         candidates: Sequence[str] | None = None,
     ) -> list[list[list[Fill]]]:
         """As `fill_each` for each of several texts, sooner than one by one; `pair` is the same for all."""
-        _check_texts(texts)
+        check_texts(texts)
         if self.bert.masked_lm is None:
             raise ModelFolderError(
                 f"{self.name} has no masked LM head, so it fills no masks; it embeds texts. "
@@ -178,7 +183,7 @@ class Predictor:
         Raises:
             InputError: something other than a list of texts.
         """
-        _check_texts(texts)
+        check_texts(texts)
         if pooling not in ("mean", "cls"):
             raise InputError(f'pooling "{pooling}" is not known; there are "mean" and "cls"')
         return embed_texts(self._fast, self.tokenizer, texts, pooling=pooling, batch_tokens=batch_tokens)
@@ -254,13 +259,13 @@ class Predictor:
         self._must("tag")
         from bertsmith.data.labelled.words import tagged_text
 
-        _check_texts(texts)
+        check_texts(texts)
         return list(self.predict(tagged_text(text) for text in texts))
 
     def answer(self, question: str, context: str) -> AnswerSpan:
         """The part of a context, of any length, that answers a question best; errors as `classify`."""
         self._must("answer")
-        _check_texts([question, context])
+        check_texts([question, context])
         found: AnswerSpan
         (found,) = self.predict([QuestionExample(question, context)])
         return found
@@ -268,7 +273,7 @@ class Predictor:
     def choose(self, text: str, choices: Sequence[str]) -> Choice:
         """Which of the continuations of a text fits best; errors as `classify`."""
         self._must("choose")
-        _check_texts([text, *choices])
+        check_texts([text, *choices])
         if len(choices) < 2:
             raise InputError(f"{len(choices)} choice(s): at least two are needed")
         found: Choice
@@ -282,7 +287,8 @@ class Predictor:
             )
 
 
-def _check_texts(texts: Sequence[str]) -> None:
+def check_texts(texts: Sequence[str]) -> None:
+    """Raise an InputError for anything but a list of texts."""
     if isinstance(texts, str):
         raise InputError("a list of texts is needed, and this is one str: write [text]")
     for index, text in enumerate(texts):
@@ -291,10 +297,10 @@ def _check_texts(texts: Sequence[str]) -> None:
 
 
 def _text_examples(texts: Sequence[str], pairs: Sequence[str] | None) -> list[TextExample]:
-    _check_texts(texts)
+    check_texts(texts)
     if pairs is None:
         return [TextExample(text) for text in texts]
-    _check_texts(pairs)
+    check_texts(pairs)
     if len(texts) != len(pairs):
         raise InputError(f"{len(texts)} texts and {len(pairs)} pairs: there must be as many of both")
     return [TextExample(text, pair) for text, pair in zip(texts, pairs, strict=True)]

@@ -13,7 +13,7 @@ import torch
 from bertsmith.config import ARCHITECTURES, Architecture, ModelConfig, Precision, PretrainConfig
 from bertsmith.data.batch import Masking, PretrainingBatch
 from bertsmith.data.feed import MICRO_BATCH_TOKENS, PretrainingFeed
-from bertsmith.data.masking import Vocabulary
+from bertsmith.data.masking import vocabulary_of
 from bertsmith.data.sampler import RowSampler, Sampling
 from bertsmith.data.shards import PreparedCorpus, Split
 from bertsmith.errors import CheckpointError, PreparedCorpusError, StoppedError
@@ -335,16 +335,3 @@ def new_model(
         look_at_neighbours(bert, generator)
     bert.set_dropout(config.dropout)  # of this run; config.json keeps the architecture's own, for fine-tuning
     return bert
-
-
-def vocabulary_of(tokenizer: WordPiece) -> Vocabulary:
-    """What masking needs to know of a tokenizer."""
-    ordinary = np.setdiff1d(np.arange(tokenizer.vocab_size), tokenizer.special_ids)
-    return Vocabulary(
-        pad_id=tokenizer.pad_id,
-        cls_id=tokenizer.cls_id,
-        sep_id=tokenizer.sep_id,
-        mask_id=tokenizer.mask_id,
-        ordinary_ids=ordinary,
-        continues_word=tokenizer.continuation,
-    )

@@ -14,16 +14,13 @@ from bertsmith.data.cleaning.counts import DROPS, LINES, MENDED, NAMES, count_st
 from bertsmith.data.cleaning.decide import Decision, Indices, boilerplate_of, decide
 from bertsmith.data.cleaning.passes import Cleaning
 from bertsmith.data.cleaning.survey import count_lines, survey
+from bertsmith.data.sample import sample_documents
 from bertsmith.data.units import Unit
 from bertsmith.text.cleaning.lines import lines_of, without_lines
 from bertsmith.text.cleaning.mending import mend
-from bertsmith.text.corpus import list_sources, no_document, read_documents
-from bertsmith.text.streams import BadInput
 
 EXAMPLES = 3
 CLIP_CHARACTERS = 160
-MOST_CHARACTERS = 32_000_000  # of a sample
-_MOST_SOURCES = 64
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ def preview_cleaning(corpus: Sequence[str], *, cleaning: Cleaning, reading: Corp
     Raises:
         CorpusError: a broken input, or no document at all.
     """
-    sample = _sample(corpus, reading, documents)
+    sample = sample_documents(corpus, reading, documents)
     more_than = cleaning.config.drop_boilerplate_lines
     hashes = boilerplate_of([count_lines(sample.texts)], more_than) if more_than else np.empty(0, np.uint64)
     boilerplate = {value.tobytes() for value in hashes}
@@ -73,25 +70,6 @@ def preview_cleaning(corpus: Sequence[str], *, cleaning: Cleaning, reading: Corp
     examples = _lines(sample, boilerplate)
     examples += _mended(sample, boilerplate, np.flatnonzero(batch.column("mended").to_numpy(zero_copy_only=False)))
     return Preview(count_steps([batch], [decision.fates]), examples + _dropped(sample, decision))
-
-
-def _sample(corpus: Sequence[str], reading: CorpusConfig, documents: int) -> Unit:
-    sources = list_sources(corpus)
-    step = -(-len(sources) // _MOST_SOURCES)
-    spread = sources[::step]
-    sample, skipped, room = Unit("sample", [], []), list[BadInput](), MOST_CHARACTERS
-    for index, source in enumerate(spread):
-        # What a short file leaves over is the next ones'.
-        quota = (documents - len(sample.texts)) // (len(spread) - index)
-        for document in itertools.islice(read_documents(source, reading, skipped=skipped), max(quota, 0)):
-            room -= len(document.text)
-            if room < 0:
-                return sample
-            sample.texts.append(document.text)
-            sample.sources.append(document.source)
-    if not sample.texts:
-        raise no_document(sources, skipped)
-    return sample
 
 
 def _lines(sample: Unit, boilerplate: set[bytes]) -> list[Example]:

@@ -1,0 +1,63 @@
+"""`bertsmith explain MODEL TEXT --out page.html`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from bertsmith.cli.common import ConfigFile, Json, Model, answer, reporter
+from bertsmith.errors import ConfigError
+
+if TYPE_CHECKING:
+    from bertsmith.explain.explanation import Explanation
+
+
+def explain(
+    model: Model,
+    text: Annotated[str, Parameter(allow_leading_hyphen=True, help="A text, of a pretrained model with [MASK].")],
+    *,
+    out: Annotated[Path, Parameter(help="The page, .html; or .json for every number of the pass.")],
+    pair: Annotated[str | None, Parameter(help="A second text.")] = None,
+    question: Annotated[str | None, Parameter(help="Of a model fine-tuned to answer; the text is its context.")] = None,
+    choices: Annotated[str | None, Parameter(help="Of a model fine-tuned to choose: one,another.")] = None,
+    top_k: Annotated[int, Parameter(help="Guesses kept at each token.")] = 10,
+    evidence: Annotated[
+        bool, Parameter(help="Seek which words made the prediction; it takes most of the time.")
+    ] = True,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    if out.suffix not in (".html", ".json"):
+        raise ConfigError(f"--out {out}: a page ends in .html, the numbers in .json")
+    from bertsmith.explain.predictor import load
+    from bertsmith.files import write_text
+
+    several = [choice.strip() for choice in choices.split(",")] if choices else None
+    explained = load(model).explain(text, pair, question=question, choices=several, top_k=top_k, evidence=evidence)
+    if out.suffix == ".json":
+        import json
+
+        write_text(out, json.dumps(explained.as_json(whole=True), allow_nan=False))
+    else:
+        explained.save(out)
+    if as_json:
+        answer({"out": out, **_said(explained)})
+    else:
+        reporter().say(f"{out}: {out.stat().st_size / 1e6:.1f} MB; open it in a browser")
+
+
+def _said(explained: "Explanation") -> dict[str, Any]:
+    """Tokens, guesses at the masks, and the words' shares in what was predicted."""
+    tokens = [token.text for token in explained.recording.tokens]
+    masks = [
+        {
+            "place": place,
+            "guesses": [{"token": token, "probability": share} for token, share in explained.guesses(place)],
+        }
+        for place in explained.recording.masked
+    ]
+    shares = [
+        {"target": each.target, "value": each.value, "baseline": each.baseline, "shares": each.integrated.tolist()}
+        for each in explained.evidence
+    ]
+    return {"tokens": tokens, "masks": masks, "evidence": shares}

@@ -1,0 +1,67 @@
+// Arrays as `packing.py` packs them, and numbers as people read them.
+
+const KINDS = { float32: Float32Array, int32: Int32Array, uint8: Uint8Array };
+
+/** An array of any rank; `at` goes into it from the first dimension on, without a copy. */
+export class Slab {
+  constructor(values, shape) {
+    this.values = values;
+    this.shape = shape;
+  }
+
+  at(...indices) {
+    let { values, shape } = this;
+    for (const index of indices) {
+      const size = values.length / shape[0];
+      values = values.subarray(index * size, (index + 1) * size);
+      shape = shape.slice(1);
+    }
+    return new Slab(values, shape);
+  }
+
+  /** The one number at an index of every dimension. */
+  number(...indices) {
+    return this.at(...indices).values[0];
+  }
+}
+
+/** All arrays of an explanation by name. */
+export async function unpackArrays({ table, data }) {
+  const deflated = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([deflated]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const bytes = await new Response(stream).arrayBuffer();
+  const arrays = {};
+  for (const [name, { type, shape, offset }] of Object.entries(table)) {
+    const count = shape.reduce((product, size) => product * size, 1);
+    arrays[name] = new Slab(new KINDS[type](bytes, offset, count), shape);
+  }
+  return arrays;
+}
+
+/** A number with some places after the point, and a real minus. */
+export function decimal(value, places = 3) {
+  if (!Number.isFinite(value)) return value < 0 ? "−∞" : "∞";
+  return value
+    .toFixed(places)
+    .replace("-", "−")
+    .replace(/^−(0\.?0*)$/, "$1");
+}
+
+/** A probability. */
+export function percent(share) {
+  if (share >= 0.9995) return "100%";
+  if (share >= 0.1) return `${(100 * share).toFixed(1)}%`;
+  return share >= 0.0001 ? `${(100 * share).toFixed(2)}%` : `${(100 * share).toExponential(1)}%`;
+}
+
+/** The largest absolute value, to scale colours by. */
+export function largest(values) {
+  let most = 0;
+  for (const value of values) if (Math.abs(value) > most && Number.isFinite(value)) most = Math.abs(value);
+  return most || 1;
+}
+
+/** Indices by falling value. */
+export function byFalling(values) {
+  return Array.from(values.keys()).sort((a, b) => values[b] - values[a]);
+}

@@ -1,0 +1,61 @@
+"""A predictor that shows its working: what `bertsmith.load` gives."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from bertsmith.config import Precision
+from bertsmith.inference import predictor
+
+if TYPE_CHECKING:
+    from bertsmith.explain.explanation import Explanation
+
+
+class Predictor(predictor.Predictor):
+    """See `bertsmith.inference.predictor`; here with `explain`, which that room may not know."""
+
+    def explain(
+        self,
+        text: str,
+        pair: str | None = None,
+        *,
+        question: str | None = None,
+        choices: Sequence[str] | None = None,
+        top_k: int = 10,
+        evidence: bool = True,
+    ) -> Explanation:
+        """What happens to a text on its way through the model, with every number.
+
+        Args:
+            text: with or without [MASK].
+            pair: a second text.
+            question: of a model fine-tuned to answer; `text` is its context.
+            choices: of a model fine-tuned to choose.
+            top_k: guesses kept at each token.
+            evidence: also seek which words made the prediction: the model is read 32 times and more for that.
+
+        Returns:
+            An `Explanation`, which draws itself in notebooks.
+
+        Raises:
+            InputError: the text is longer than the model reads at once.
+            ConfigError: what the model's task needs is missing, or something has no use.
+        """
+        from bertsmith.explain.explaining import explain_masked, explain_task
+        from bertsmith.inference.inputs import examples_of_texts, no_task_words
+
+        predictor.check_texts([text] if pair is None else [text, pair])
+        if self.bert.head is None:
+            no_task_words(question, choices)
+            return explain_masked(
+                self.bert, self.tokenizer, text, pair, model=self.name, top_k=top_k, evidence=evidence
+            )
+        (example,) = examples_of_texts(self.task, [text], pair=pair, question=question, choices=choices)
+        return explain_task(self.bert, self.task, example, model=self.name, evidence=evidence)
+
+
+def load(folder: str | os.PathLike[str], *, precision: Precision = "float32") -> Predictor:
+    """As `bertsmith.inference.predictor.load`, with `explain`."""
+    return Predictor.open(folder, precision=precision)

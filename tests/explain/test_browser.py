@@ -1,0 +1,388 @@
+"""The page in a real browser: the whole walk, the keyboard alone, a phone's width, dark; nothing asked of anyone."""
+
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import bertsmith
+from bertsmith.explain.notebook import framed
+from explain.folders import modern_folder, task_folder, words_for
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium")
+
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+AXE = Path(sys.prefix) / "npm/node_modules/axe-core/axe.min.js"
+TEXT = "The [MASK] saw a medicine in the wards."
+STOPS = [
+    "Words to WordPieces", "Embeddings", "Self-attention", "Feed-forward", "The output O",
+    "Classification layer", "Softmax over V", "The guess W′",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["playwright.Browser"]:
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """Opens an explanation's page; at the end nothing was complained of, and nothing asked of another host."""
+    faults: list[str] = []
+    contexts = []
+
+    def note(fault: str) -> None:
+        faults.append(fault)
+
+    def open_page(explained, *, width: int = 1280, dark: bool = False) -> "playwright.Page":
+        path = tmp_path / "page.html"
+        explained.save(path)
+        scheme = "dark" if dark else "light"
+        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: note(message.text))
+        page.on("pageerror", lambda error: note(str(error)))
+        page.on("dialog", lambda dialog: note(dialog.message))
+        page.on("request", lambda request: request.url == path.as_uri() or note(request.url))
+        page.goto(path.as_uri())
+        page.wait_for_selector("main h2")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+@pytest.fixture(scope="module")
+def explained(tiny_bert):
+    return bertsmith.load(tiny_bert).explain(TEXT)
+
+
+def number(value: float, places: int = 3) -> str:
+    return re.sub(r"^−(0\.?0*)$", r"\1", f"{value:.{places}f}".replace("-", "−"))
+
+
+def rows_of(page, caption: str) -> list[list[str]]:
+    """The texts of a table's cells."""
+    table = page.locator("table", has=page.locator("caption", has_text=caption))
+    return [row.locator("th, td").all_inner_texts() for row in table.locator("tbody tr").all()]
+
+
+def heading(page) -> str:
+    return page.inner_text("#stop-name")
+
+
+def test_the_whole_walk_shows_the_models_numbers(opened, explained):
+    page, recording = opened(explained), explained.recording
+    (place,) = recording.masked
+    assert page.inner_text(".guess-pill").endswith("?"), "the guess is not told before it is reached"
+    seen = [heading(page)]
+    for _ in STOPS[1:]:
+        page.click("#forward")
+        seen.append(heading(page))
+    assert seen == STOPS
+    page.keyboard.press("ArrowRight")
+    assert heading(page) == STOPS[-1], "there is no further"
+
+    best, probability = explained.guesses(place)[0]
+    assert best in page.inner_text(".guess-pill")
+    assert f"{100 * probability:.1f}%" in page.inner_text(".guess-pill") or probability < 0.1
+    assert [row[0] for row in rows_of(page, "Guesses at [MASK]")] == [token for token, _ in explained.guesses(place)]
+
+    page.click("#back")
+    logits = [row[2] for row in rows_of(page, "The likeliest WordPieces")]
+    assert logits == [number(logit) for logit in recording.masked_lm.logits[place]]
+    assert number(recording.masked_lm.log_sum[place]) in page.inner_text(".worked")
+
+    page.click("#stop-output")
+    after = rows_of(page, "The guess after each layer")
+    pieces = [explained.vocabulary[ids[0]] for ids in explained.lens.ids[::-1, 0]]
+    assert [row[1].split()[0] for row in after] == pieces
+    page.click("#stop-embeddings")
+    embeddings = recording.embeddings
+    firsts = [number(abs(step[place, 0])) for step in (embeddings.word, embeddings.segment, embeddings.position)]
+    for value in (*firsts, number(abs(embeddings.summed[place, 0]))):
+        assert value in page.inner_text(".worked")
+
+
+def test_attention_is_worked_out_for_the_token_layer_and_head_that_are_chosen(opened, explained):
+    page = opened(explained)
+    page.click("#part-attention")
+    page.select_option("#layer", "1")
+    page.select_option("#head", "1")
+    page.click("#token-4")
+    layer = explained.recording.layers[1]
+    rows = rows_of(page, "looks at")
+    assert [row[0] for row in rows] == [token.text for token in explained.recording.tokens]
+    assert [row[2] for row in rows] == [number(score) for score in layer.scores[1, 4]]
+    assert [row[3].split()[-1] for row in rows] == [number(weight, 4) for weight in layer.weights[1, 4]]
+    output = ", ".join(number(value) for value in layer.mixed[1, 4, :4])
+    assert output in page.locator(".vector.result").inner_text()
+    page.click("#part-feed-forward")
+    assert number(layer.output[4, 0]) in page.locator(".vector.result").inner_text()
+
+
+def test_any_word_can_be_hidden(opened, explained):
+    page = opened(explained)
+    page.click("#part-guess")
+    for index, hidden in enumerate(explained.hidden_words):
+        page.click(f"#hide-{index}")
+        first = hidden.places[0]
+        rows = rows_of(page, f"Guesses for {explained.recording.tokens[first].text}, hidden")
+        assert [row[0] for row in rows] == [explained.vocabulary[token_id] for token_id in hidden.ids[0][:5]]
+        assert page.inner_text(f"#hide-{index}") == "[MASK]"
+    page.click(f"#hide-{index}")
+    assert page.locator("caption", has_text="hidden").count() == 0
+
+
+def test_attention_of_all_heads(opened, explained):
+    page, recording = opened(explained), explained.recording
+    page.click("#to-attention")
+    assert page.locator(".thumb").count() == 4
+    roles = [page.get_attribute(f"#head-{layer}-{head}", "data-role") for layer in range(2) for head in range(2)]
+    assert roles == [role.name for layer in explained.roles for role in layer]
+    page.click("#head-1-0")
+    assert page.inner_text("#one-head") == "Layer 2, head 1"
+    page.click("#from-3")
+    shown = page.locator(".seen").all_inner_texts()
+    for text, token, weight in zip(shown, recording.tokens, recording.layers[1].weights[0, 3], strict=True):
+        assert text.split()[0] == token.text
+        if weight >= 0.1:
+            assert f"{100 * weight:.1f}%" in text
+    name = explained.roles[0][0].name
+    page.click(f"#role-{name.replace(' ', '-')}")
+    others = sum(role.name != name for layer in explained.roles for role in layer)
+    assert page.locator(".thumb.faded").count() == others
+
+
+def test_evidence_adds_up_before_the_readers_eyes(opened, explained):
+    page, (evidence,) = opened(explained), explained.evidence
+    page.click("#to-evidence")
+    for value in (evidence.integrated.sum(), evidence.value, evidence.baseline):
+        assert number(abs(value)) in page.inner_text(".worked")
+    for method, shares in ((0, evidence.integrated), (1, evidence.gradient_input)):
+        page.select_option("#method", str(method))
+        shown = [float(each.replace("−", "-")) for each in _titles(page)]
+        assert shown == pytest.approx(shares.tolist(), abs=6e-5)
+    page.select_option("#method", "2")
+    assert sum(map(float, _titles(page))) == pytest.approx(1, abs=1e-3)
+
+
+def _titles(page) -> list[str]:
+    return [each.get_attribute("title") for each in page.locator(".share").all()]
+
+
+def test_the_keyboard_alone_is_enough(opened, explained):
+    page = opened(explained)
+    focused = lambda: page.evaluate("document.activeElement.id || document.activeElement.className")  # noqa: E731
+
+    def tab_to(name: str) -> None:
+        for _ in range(60):
+            if focused() == name:
+                return
+            page.keyboard.press("Tab")
+        pytest.fail(f"the Tab key does not reach {name}")
+
+    for stop in STOPS:
+        assert heading(page) == stop
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    assert heading(page) == STOPS[-2]
+    place = explained.recording.masked[0]
+    tab_to(f"token-{place}")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    assert focused() == f"token-{place + 1}"
+    assert page.get_attribute(f"#token-{place + 1}", "aria-pressed") == "true"
+    assert heading(page) == STOPS[-2], "an arrow among the tokens takes no step"
+    tab_to("forward")
+    page.keyboard.press("Enter")
+    assert focused() == "forward"
+    tab_to("hide-0")
+    page.keyboard.press("Space")
+    assert page.get_attribute("#hide-0", "aria-pressed") == "true"
+    page.focus("#to-walk")
+    tab_to("to-attention")
+    page.keyboard.press("Enter")
+    tab_to("head-0-0")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    assert page.inner_text("#one-head") == "Layer 2, head 2"
+    assert focused() == "head-1-1"
+    tab_to(f"from-{place + 1}")
+    page.keyboard.press("ArrowDown")
+    assert page.get_attribute(f"#from-{place + 2}", "aria-pressed") == "true"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_phone_shows_all_of_it_without_sideways_scrolling(opened, explained, dark):
+    page = opened(explained, width=360, dark=dark)
+    for view in ("walk", "attention", "evidence"):
+        page.click(f"#to-{view}")
+        for _ in range(len(STOPS) if view == "walk" else 1):
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360, (view, page.inner_text("main h2"))
+            page.keyboard.press("ArrowRight")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_texts_stand_out_from_what_is_behind_them(opened, explained, dark):
+    page = opened(explained, dark=dark)
+    colours = {
+        name: page.evaluate(
+            """(name) => { const probe = document.createElement("i"); document.body.append(probe);
+            probe.style.color = `var(--${name})`; const found = getComputedStyle(probe).color; probe.remove();
+            return found.match(/\\d+/g).map(Number); }""",
+            name,
+        )
+        for name in ("paper", "card", "wash", "part", "accent-wash", "ink", "soft", "accent", "on-accent", "part-ink")
+    }
+    assert (sum(colours["paper"]) < 200) == dark
+    pairs = [(text, behind) for text in ("ink", "soft") for behind in ("paper", "card", "wash", "accent-wash")]
+    for text, behind in [*pairs, ("accent", "card"), ("on-accent", "accent"), ("part-ink", "part")]:
+        assert _contrast(colours[text], colours[behind]) >= 4.5, (text, behind)
+
+
+def _contrast(one: list[int], other: list[int]) -> float:
+    """As WCAG 2 defines it."""
+    lights = []
+    for colour in (one, other):
+        parts = [c / 255 / 12.92 if c / 255 <= 0.04045 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour]
+        lights.append(0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2])
+    return (max(lights) + 0.05) / (min(lights) + 0.05)
+
+
+def test_everything_that_can_be_pressed_has_a_name(opened, explained):
+    page = opened(explained)
+    for view in ("walk", "attention", "evidence"):
+        page.click(f"#to-{view}")
+        for control in page.locator("button, a, select").all():
+            name = control.get_attribute("aria-label") or control.inner_text() or control.get_attribute("title")
+            label = page.locator(f'label[for="{control.get_attribute("id")}"]').count()
+            assert (name or "").strip() or label, control.evaluate("each => each.outerHTML")
+        for picture in page.locator('[role="img"]').all():
+            assert picture.get_attribute("aria-label")
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not there: npm install --prefix .venv/npm axe-core")
+@pytest.mark.parametrize(("name", "dark"), [(None, False), (None, True), ("answer", True)])
+def test_axe_finds_no_fault(opened, explained, tiny_bert, tmp_path, name, dark):
+    if name:
+        explained = bertsmith.load(task_folder(tiny_bert, name, tmp_path / name)).explain(**words_for(name))
+    page = opened(explained, dark=dark)
+    page.emulate_media(reduced_motion="reduce")  # colours are measured when they have settled
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    for place in ("#stop-attention", "#stop-guess", "#hide-0", "#stop-answer", "#to-attention", "#to-evidence"):
+        if page.locator(place).count():
+            page.click(place)
+            found = page.evaluate("axe.run({ preload: false })")["violations"]
+            assert [(each["id"], each["nodes"][0]["html"]) for each in found] == [], place
+
+
+def test_a_sentence_with_a_script_in_it_is_harmless(opened, tiny_bert):
+    evil = "<script>alert(1)</script> [MASK]"
+    page = opened(bertsmith.load(tiny_bert).explain(evil, evidence=False))
+    page.click("#stop-guess")
+    assert "<script>alert(1)</script>" in page.inner_text(".filled")
+    assert page.locator("img, main script").count() == 0
+
+
+def test_of_a_pair_it_says_whether_the_second_text_follows(opened, tiny_bert):
+    explained = bertsmith.load(tiny_bert).explain("The [MASK] saw a ward.", "A nurse.", evidence=False)
+    page = opened(explained)
+    page.click("#stop-guess")
+    logits = [row[1] for row in rows_of(page, "Next-sentence prediction")]
+    assert logits == [number(logit) for logit in explained.recording.next_sentence.logits]
+    page.click("#stop-embeddings")
+    page.click(f"#token-{len(explained.recording.tokens) - 2}")
+    assert "segment B" in page.inner_text(".panel")
+
+
+def test_without_a_mask_each_word_can_be_followed(opened, tiny_bert):
+    page = opened(bertsmith.load(tiny_bert).explain("A nurse saw pains."))
+    assert page.inner_text("h1") == "What happens at each word"
+    page.click("#stop-guess")
+    assert "This token is in plain sight" in page.inner_text(".panel")
+    assert page.locator("#to-evidence").count() == 0
+
+
+@pytest.mark.parametrize("name", ["classify", "regress", "tag", "answer", "choose"])
+def test_a_fine_tuned_models_answer_is_drawn_on_the_text(opened, tiny_bert, tmp_path, name):
+    explained = bertsmith.load(task_folder(tiny_bert, name, tmp_path / name)).explain(**words_for(name))
+    task, page = explained.recording.task, opened(explained)
+    page.click("#stop-task")
+    read = task.places.tolist().index(explained.evidence[0].place) if explained.evidence else 0
+    rows = rows_of(page, "Logits at")
+    assert [row[1] for row in rows] == [number(logit) for logit in sorted(task.logits[read], reverse=True)]
+    page.click("#stop-answer")
+    if name == "tag":
+        marks = page.locator("mark").all_inner_texts()
+        assert [text.startswith(span.text) for text, span in zip(marks, task.answer.spans, strict=True)] == [
+            True
+        ] * len(marks)
+    elif name == "answer":
+        assert page.inner_text("mark").startswith(task.answer.text)
+    else:
+        said = {"classify": "label", "choose": "text"}.get(name)
+        expected = number(task.answer) if said is None else getattr(task.answer, said)
+        assert page.inner_text(".verdict") == expected
+    for view in ("attention", *(["evidence"] if explained.evidence else [])):
+        page.click(f"#to-{view}")
+
+
+def test_the_page_lives_in_the_frame_of_a_notebook_too(browser, explained):
+    page = browser.new_page()
+    faults: list[str] = []
+    page.on("console", lambda message: faults.append(message.text))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.set_content(framed(explained.page()))
+    frame = page.frame_locator("iframe")
+    frame.locator("#forward").click()
+    assert frame.locator("#stop-name").inner_text() == STOPS[1]
+    frame.locator("#to-attention").click()
+    assert frame.locator("#one-head").inner_text() == "Layer 1, head 1"
+    page.close()
+    assert faults == []
+
+
+def test_modernbert_walks_too(opened, tiny_bert, tmp_path):
+    page = opened(bertsmith.load(modern_folder(tiny_bert, tmp_path / "modern")).explain(TEXT))
+    seen = [heading(page)]
+    for _ in STOPS[1:]:
+        page.click("#forward")
+        seen.append(heading(page))
+    assert seen == STOPS
+    page.click("#stop-attention")
+    page.select_option("#layer", "1")
+    assert "−∞" in page.inner_text(".panel"), "what a local layer does not see"
+
+
+def test_a_bare_encoder_walks_up_to_its_output(opened, tiny_bert, tmp_path: Path):
+    import torch
+
+    from bertsmith.config import ModelConfig
+    from bertsmith.model.bert import Bert
+    from bertsmith.model.folder import write_model_folder
+    from bertsmith.text.wordpiece import WordPiece
+
+    tokenizer = WordPiece.load(tiny_bert)
+    tokenizer.save(tmp_path)
+    config = ModelConfig.preset("tiny", vocab_size=tokenizer.vocab_size)
+    write_model_folder(Bert(config, (), generator=torch.Generator().manual_seed(1)), tmp_path)
+    page = opened(bertsmith.load(tmp_path).explain("A nurse."))
+    assert page.locator(".dot").count() == 5
+    page.click("#stop-output")
+    assert "After 2 layers" in page.inner_text(".panel")
