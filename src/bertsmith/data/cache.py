@@ -16,7 +16,6 @@ from pathlib import Path
 from bertsmith.files import locked
 
 _LOCKS = 64
-_LEFT_OVER_S = 3600.0  # a file half-written this long ago is of a process that was killed
 _PATIENCE_S = 24 * 3600.0  # for another process that fetches the same shard
 
 
@@ -43,11 +42,13 @@ class ShardCache:
         path = self.folder / name
         turn = self.folder / f"lock-{zlib.crc32(name.encode()) % _LOCKS:02d}"
         with locked(path, turn, wait_s=_PATIENCE_S):
-            if not (path.exists() and good(path)):
+            found = path.exists() and good(path)
+            if not found:
                 fetch(path)
+            now = time.time_ns()
+            os.utime(path, ns=(now, now))
+            if not found:
                 self._make_room(path)
-            else:
-                os.utime(path)
         return path
 
     def _make_room(self, but: Path) -> None:
@@ -69,9 +70,11 @@ class ShardCache:
         self._sweep()
 
     def _sweep(self) -> None:
+        """Remove what killed processes have left half-written; `atomic_path` puts their number in the name."""
         for path in self.folder.glob("*/.*.tmp"):
             try:
-                if time.time() - path.stat().st_mtime > _LEFT_OVER_S:
-                    path.unlink()
-            except FileNotFoundError:
-                pass
+                os.kill(int(path.name.split(".")[-2]), 0)
+            except (ProcessLookupError, ValueError):
+                path.unlink(missing_ok=True)
+            except PermissionError:  # alive, and another user's
+                continue

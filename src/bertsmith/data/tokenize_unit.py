@@ -68,9 +68,10 @@ def _hash(text: str) -> bytes:
 
 
 def worker(folder: Path, language: str, seed: str) -> Handle:
-    """A worker's job; see `engines`. `folder` holds `tokenizer/` and, once lines are counted, `building/boilerplate.npy`.
+    """A worker's job; see `engines`.
 
-    A job is {"texts", "sources"}; where the corpus is cleaned, it says in "mended" which texts are to be mended.
+    `folder` holds `tokenizer/` and, once lines are counted, `building/boilerplate.npy`. A job is
+    {"texts", "sources"}; where the corpus is cleaned, it says in "mended" which texts are to be mended.
     """
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # every core has a worker already
     tokenizer = WordPiece.load(folder / "tokenizer")
