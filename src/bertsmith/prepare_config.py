@@ -19,7 +19,7 @@ class PrepareConfig(Config):
     part_gb: float = Field(
         16.0,
         gt=0,
-        description="Text that is turned into shards before the next is read; the disk holds 0.8 of it meanwhile.",
+        description="Text that is turned into shards before the next is read; the disk holds half of it meanwhile.",
     )
     staging: str | None = Field(
         None, description="Local folder for what is not uploaded yet, if --out is a URL; in ~/.cache if not given."

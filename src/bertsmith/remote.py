@@ -140,11 +140,11 @@ class RemoteFolder:
                 return act()
             except (BertsmithError, FileNotFoundError):
                 raise
-            except PermissionError as error:
-                raise StoreError(
-                    f"{self.url_of(name)}: must not be {what} ({error}). Check your credentials and rights there."
-                ) from error
             except Exception as error:  # each file system has errors of its own
+                if isinstance(error, PermissionError) or "Credential" in type(error).__name__:
+                    raise StoreError(
+                        f"{self.url_of(name)}: must not be {what} ({error}). Check your credentials and rights there."
+                    ) from error
                 if failures == len(WAITS_S):
                     raise StoreError(
                         f"{self.url_of(name)}: could not be {what}, {failures + 1} times in "

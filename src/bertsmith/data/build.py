@@ -129,19 +129,22 @@ class Build:
         """What a stopped build has left (`_begin` saw to it that it is the same), the given, or a new one."""
         folder = self.folder / "tokenizer"
         if (folder / "tokenizer.json").exists():
-            return WordPiece.load(folder)
-        if isinstance(given, TokenizerConfig):
-            given = train_tokenizer(
-                self.corpus,
-                config=given,
-                corpus_config=self.config,
-                reporter=self.reporter,
-                texts_of=cleaned.texts if cleaned else as_read,
-            )
-        given.save(folder)
-        for path in sorted(folder.iterdir(), key=lambda path: path.name == "tokenizer.json"):  # by it the rest is there
+            found = WordPiece.load(folder)
+        else:
+            found = given if isinstance(given, WordPiece) else self._train(given, cleaned)
+            found.save(folder)
+        for path in sorted(folder.iterdir()):
             self.output.deliver(f"tokenizer/{path.name}")
-        return given
+        return found
+
+    def _train(self, config: TokenizerConfig, cleaned: Cleaned | None) -> WordPiece:
+        return train_tokenizer(
+            self.corpus,
+            config=config,
+            corpus_config=self.config,
+            reporter=self.reporter,
+            texts_of=cleaned.texts if cleaned else as_read,
+        )
 
     def _part(
         self,

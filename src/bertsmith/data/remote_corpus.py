@@ -28,6 +28,7 @@ from bertsmith.data.shards import (
 from bertsmith.errors import BertsmithError, ConfigError, PreparedCorpusError
 from bertsmith.files import crc32_of
 from bertsmith.remote import RemoteFolder, cache_home, is_url
+from bertsmith.text.sources import kind_of
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 DEFAULT_CACHE_GB = 10.0
@@ -37,7 +38,10 @@ _TRIES = 10
 
 def is_prepared_place(place: str) -> bool:
     """Whether a folder or URL holds a finished prepared corpus."""
-    return RemoteFolder(place).exists("manifest.json") if is_url(place) else is_prepared(Path(place))
+    if not is_url(place):
+        return is_prepared(Path(place))
+    file = "::" in place or "*" in place or kind_of(place.rsplit("/", 1)[-1])[0] is not None
+    return not file and RemoteFolder(place).exists("manifest.json")
 
 
 def open_place(place: str, *, cache: Path | None = None, cache_gb: float = DEFAULT_CACHE_GB) -> PreparedCorpus:
