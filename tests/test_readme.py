@@ -6,6 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from bertsmith.cli.main import main
@@ -23,6 +24,7 @@ def commands() -> list[str]:
     lines = [line.strip() for block in blocks("sh") for line in block.splitlines()]
     lines += re.findall(r"`(bertsmith [^`]*(?:--out|report)[^`]*)`", README)
     lines = [line.replace("--minutes 60", "--minutes 0.01").replace(" TASK ", " classify ") for line in lines]
+    lines = [line.replace("s3://bucket", "memory://bucket").removesuffix(" --engine ray") for line in lines]
     return [line for line in lines if line.startswith("bertsmith ")]
 
 
@@ -44,6 +46,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_bert: Path) -> P
     (tmp_path / "glue_data/SST-2").mkdir(parents=True)
     for name in ("train.tsv", "dev.tsv"):
         (tmp_path / "glue_data/SST-2" / name).write_text("sentence\tlabel\n" + "the pains\t0\na nurse\t1\n" * 4)
+    fsspec.filesystem("memory").put(str(tmp_path / "notes"), "memory://bucket/notes", recursive=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name, value in {"SIZE": "tiny", "VOCAB_SIZE": "200", "EVALUATION_ROWS": "4", "BATCH_SIZE": "4"}.items():
         monkeypatch.setenv(f"BERTSMITH_{name}", value)
     return tmp_path

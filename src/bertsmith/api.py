@@ -12,6 +12,7 @@ from bertsmith.cleaning_config import CleaningConfig
 from bertsmith.config import Config, CorpusConfig, PretrainConfig, TokenizerConfig
 from bertsmith.errors import ConfigError
 from bertsmith.finetune_config import FinetuneConfig, FinetuneName, LabelledConfig
+from bertsmith.prepare_config import PrepareConfig
 from bertsmith.progress import Reporter, Terminal
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def pretrain(
     """Pretrain a BERT on raw text, or on a prepared corpus; the same call again goes on where it stopped.
 
     Args:
-        corpus: files, globs, folders, URLs; or the folder of a prepared corpus.
+        corpus: files, globs, folders, URLs; or the folder or URL of a prepared corpus.
         out: the run folder, a Hugging Face model folder when it is done.
         tokenizer: folder of a finished tokenizer; if not given, one is trained on the corpus.
         reporter: told of progress; stderr if not given.
@@ -106,7 +107,6 @@ def prepare(
     out: AnyPath,
     tokenizer: AnyPath | None = None,
     seed: int = 0,
-    shard_tokens: int = 4_000_000,
     language_of: Callable[[str], str] | None = None,
     keep_languages: Sequence[str] = (),
     reporter: Reporter | None = None,
@@ -116,21 +116,21 @@ def prepare(
 
     Args:
         corpus: files, globs, folders, URLs.
-        out: the folder of the prepared corpus; its tokenizer is in `out/tokenizer`.
+        out: the folder of the prepared corpus, or a URL; its tokenizer is in `out/tokenizer`.
         tokenizer: folder of a finished tokenizer; if not given, one is trained on the corpus.
         seed: kept with the corpus.
-        shard_tokens: about how many tokens a shard has.
         language_of: tells the language of a text, such as "de"; any function, called in this process.
         keep_languages: documents in other languages are dropped.
         reporter: told of progress; stderr if not given.
-        options: fields of CorpusConfig, TokenizerConfig and CleaningConfig, such as `language="de"`, `cased=True`,
-            `drop_duplicates="near"`.
+        options: fields of CorpusConfig, TokenizerConfig, CleaningConfig and PrepareConfig, such as `language="de"`,
+            `cased=True`, `drop_duplicates="near"`, `engine="ray"`.
 
     Raises:
         ConfigError: an unknown option, or a value that does not fit.
         BertsmithError: as `bertsmith.data.prepare.prepare_corpus`.
     """
-    reading, vocabulary, cleaning = split_options(options, CorpusConfig, TokenizerConfig, CleaningConfig)
+    parts = split_options(options, CorpusConfig, TokenizerConfig, CleaningConfig, PrepareConfig)
+    reading, vocabulary, cleaning, making = parts
     config, reporter = CorpusConfig(**reading), reporter or Terminal()
     tokenizer_config, cleaning_config = TokenizerConfig(**vocabulary), CleaningConfig(**cleaning)
     from bertsmith.data.cleaning.passes import Cleaning, language_filter
@@ -139,11 +139,11 @@ def prepare(
 
     return prepare_corpus(
         corpus_words(corpus),
-        Path(out),
+        out if isinstance(out, str) else Path(out),
         tokenizer=tokenizer_config if tokenizer is None else WordPiece.load(Path(tokenizer)),
         config=config,
         seed=seed,
-        shard_tokens=shard_tokens,
+        making=PrepareConfig(**making),
         cleaning=Cleaning(cleaning_config, language_filter(language_of, keep_languages)),
         reporter=reporter,
     )

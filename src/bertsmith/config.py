@@ -277,6 +277,8 @@ class PretrainConfig(TrainingConfig):
         description="Divide weights, gradients and moments among the ranks, where one cannot hold them all.",
     )
     evaluation_rows: int = Field(256, gt=0, description="Held-out rows that each evaluation reads.")
+    cache_gb: float = Field(10.0, gt=0, description="Disk for shards of a corpus behind a URL, which come ahead.")
+    cache_folder: str | None = Field(None, description="Local folder for them; in ~/.cache/bertsmith if not given.")
 
     @model_validator(mode="before")
     @classmethod

@@ -5,6 +5,7 @@
     ├── DivergedError              the loss of a training became infinite
     ├── DiskFullError              no room left; what was saved before is whole
     ├── RankLostError              another process of a distributed run no longer answers
+    ├── StoreError                 a remote store fails, or does not answer
     ├── StoppedError               Ctrl-C or SIGTERM; the run was saved and can go on
     └── InputError                 exit status 2: the user's words or data are wrong
         ├── ConfigError            an option that is unknown, out of range, or contradicts another
@@ -30,6 +31,7 @@ __all__ = [
     "RankLostError",
     "ShapeError",
     "StoppedError",
+    "StoreError",
     "TokenizerError",
 ]
 
@@ -54,6 +56,10 @@ class DivergedError(BertsmithError):
 
 class RankLostError(BertsmithError):
     """Another process of a distributed run no longer answers; the same command goes on from what was saved."""
+
+
+class StoreError(BertsmithError):
+    """A remote store fails or does not answer, however often it was asked; the same command goes on."""
 
 
 class StoppedError(BertsmithError):

@@ -12,7 +12,7 @@ import pytest
 import bertsmith
 from bertsmith.cleaning_config import CleaningConfig
 from bertsmith.config import CorpusConfig, TokenizerConfig
-from bertsmith.data import prepare, units
+from bertsmith.data import build, units
 from bertsmith.data.cleaning import decide as deciding
 from bertsmith.data.cleaning import passes
 from bertsmith.data.cleaning.decide import boilerplate_of, decide
@@ -24,6 +24,7 @@ from bertsmith.data.cleaning.words import words_of
 from bertsmith.data.prepare import prepare_corpus
 from bertsmith.data.shards import PreparedCorpus
 from bertsmith.errors import BertsmithError, ConfigError, CorpusError, PreparedCorpusError
+from bertsmith.prepare_config import PrepareConfig
 from bertsmith.progress import Silent
 from bertsmith.text.wordpiece import WordPiece
 
@@ -215,7 +216,7 @@ def prepared(notes: Path, out: Path, config: CleaningConfig = ALL_STEPS, **optio
         tokenizer=TokenizerConfig(vocab_size=400),
         config=CorpusConfig(**{"workers": 1, "held_out_share": 0.1, **options}),
         seed=0,
-        shard_tokens=2000,
+        making=PrepareConfig(shard_tokens=2000),
         cleaning=Cleaning(config, language),  # type: ignore[arg-type]
         reporter=Silent(),
     )
@@ -294,7 +295,7 @@ def test_a_stopped_build_goes_on_and_ends_the_same(
 ) -> None:
     monkeypatch.setattr(units, "UNIT_BYTES", 3000)
     with monkeypatch.context() as patch:
-        patch.setattr(passes if hasattr(passes, where) else prepare, where, dies)
+        patch.setattr(passes if hasattr(passes, where) else build, where, dies)
         with pytest.raises(BertsmithError, match="killed here"):
             prepared(straight.folder.parent / "notes", tmp_path / "killed")
     made = sorted((tmp_path / "killed/building").glob("*.arrow"))
@@ -315,7 +316,7 @@ def test_finished_surveys_are_not_made_again(notes: Path, tmp_path: Path, monkey
 
     options = {"language_filter": language_filter(language_of, ["en"])}
     with monkeypatch.context() as patch:
-        patch.setattr(prepare, "train_tokenizer", dies)
+        patch.setattr(build, "train_tokenizer", dies)
         with pytest.raises(BertsmithError, match="killed here"):
             prepared(notes, tmp_path / "corpus", **options)
     count = len(asked)
@@ -339,7 +340,7 @@ def test_a_stopped_build_with_other_cleaning_begins_again(
     notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(prepare, "train_tokenizer", dies)
+        patch.setattr(build, "train_tokenizer", dies)
         with pytest.raises(BertsmithError, match="killed here"):
             prepared(notes, tmp_path / "corpus", CleaningConfig(drop_boilerplate_lines=2))
     again = prepared(notes, tmp_path / "corpus", CleaningConfig(drop_boilerplate_lines=100))
@@ -359,14 +360,14 @@ def test_nothing_left_says_which_step_took_it(notes: Path, tmp_path: Path) -> No
 
 
 def test_text_that_changes_meanwhile_is_an_error(notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = prepare.train_tokenizer
+    real = build.train_tokenizer
 
     def changes(*arguments: object, **options: object) -> WordPiece:
         tokenizer = real(*arguments, **options)  # type: ignore[arg-type]
         (notes / "2.txt").write_text("Another text.")
         return tokenizer
 
-    monkeypatch.setattr(prepare, "train_tokenizer", changes)
+    monkeypatch.setattr(build, "train_tokenizer", changes)
     with pytest.raises(PreparedCorpusError, match=r"has changed while it was being prepared"):
         prepared(notes, tmp_path / "corpus")
 

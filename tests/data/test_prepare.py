@@ -10,10 +10,11 @@ import pyarrow as pa
 import pytest
 
 from bertsmith.config import CorpusConfig, TokenizerConfig
-from bertsmith.data import prepare, units
+from bertsmith.data import build, units
 from bertsmith.data.prepare import prepare_corpus
 from bertsmith.data.shards import PreparedCorpus, open_corpus
 from bertsmith.errors import BertsmithError, ConfigError, CorpusError, PreparedCorpusError
+from bertsmith.prepare_config import PrepareConfig
 from bertsmith.progress import Silent
 from bertsmith.text.wordpiece import WordPiece
 from data.corpora import raw_text
@@ -45,7 +46,7 @@ def prepared(
         tokenizer=tokenizer,
         config=config,
         seed=seed,
-        shard_tokens=shard_tokens,
+        making=PrepareConfig(shard_tokens=shard_tokens),
         reporter=Silent(),
     )
 
@@ -130,7 +131,7 @@ def test_a_stopped_build_goes_on_and_ends_the_same(
         raise BertsmithError("killed here")
 
     with monkeypatch.context() as patch:
-        patch.setattr(prepare, "deal", dies)
+        patch.setattr(build, "deal", dies)
         with pytest.raises(BertsmithError, match="killed here"):
             prepared(notes, killed, tokenizer)
     made = sorted((killed / "building").glob("unit-*.arrow"))
@@ -143,8 +144,8 @@ def test_a_stopped_build_goes_on_and_ends_the_same(
         seen.update({path: path.stat().st_mtime_ns for path in paths})
         return real(paths, *rest, **options)  # type: ignore[arg-type]
 
-    real = prepare.deal
-    monkeypatch.setattr(prepare, "deal", looks)
+    real = build.deal
+    monkeypatch.setattr(build, "deal", looks)
     prepared(notes, killed, tokenizer)
     assert files_of(killed) == files_of(straight.folder)
     assert {path: seen[path] for path in times} == times  # finished units were not made again
@@ -253,8 +254,8 @@ def test_a_manifest_of_another_version_or_without_a_key_is_an_error(
 ) -> None:
     path = prepared(notes, tmp_path / "corpus", tokenizer).folder / "manifest.json"
     manifest = json.loads(path.read_text())
-    path.write_text(json.dumps({**manifest, "format_version": 2, "shards": {"new": [1]}}))
-    with pytest.raises(PreparedCorpusError, match="format version 2"):
+    path.write_text(json.dumps({**manifest, "format_version": 3, "index_crc32": None}))
+    with pytest.raises(PreparedCorpusError, match="format version 3"):
         open_corpus(path.parent)
     del manifest["made_from"]
     path.write_text(json.dumps(manifest))
@@ -271,7 +272,7 @@ def test_a_module_beside_the_text_does_not_reach_the_workers(
 
 
 def test_shards_of_no_tokens_are_refused(notes: Path, tmp_path: Path, tokenizer: WordPiece) -> None:
-    with pytest.raises(ConfigError, match="shard_tokens is 0"):
+    with pytest.raises(ConfigError, match="shard_tokens"):
         prepared(notes, tmp_path / "corpus", tokenizer, shard_tokens=0)
 
 

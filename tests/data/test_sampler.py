@@ -11,6 +11,7 @@ from bertsmith.data.feed import PretrainingFeed
 from bertsmith.data.prepare import prepare_corpus
 from bertsmith.data.sampler import Position, RowSampler, Sampling
 from bertsmith.data.shards import PreparedCorpus
+from bertsmith.prepare_config import PrepareConfig
 from bertsmith.progress import Silent
 from bertsmith.text.wordpiece import WordPiece
 from data.corpora import raw_text, vocabulary
@@ -27,7 +28,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> PreparedCorpus:
         tokenizer=tokenizer,
         config=CorpusConfig(workers=1),
         seed=0,
-        shard_tokens=5000,
+        making=PrepareConfig(shard_tokens=5000),
         reporter=Silent(),
     )
 

@@ -14,6 +14,7 @@ import pytest
 from bertsmith.config import CorpusConfig, TokenizerConfig
 from bertsmith.data.prepare import prepare_corpus
 from bertsmith.errors import BertsmithError, CheckpointError, ConfigError, DiskFullError, StoppedError
+from bertsmith.prepare_config import PrepareConfig
 from bertsmith.progress import Silent
 from bertsmith.training import checkpoints, loop
 from bertsmith.training.checkpoints import list_checkpoints, load_checkpoint
@@ -46,7 +47,7 @@ def several_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tokenizer=TokenizerConfig(vocab_size=200),
         config=CorpusConfig(workers=1, held_out_share=0.1),
         seed=0,
-        shard_tokens=2000,
+        making=PrepareConfig(shard_tokens=2000),
         reporter=Silent(),
     )
     return folder / "corpus"

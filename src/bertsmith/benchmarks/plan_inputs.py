@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NamedTuple
 
 from bertsmith.benchmarks.flops import Counts, step_flops
@@ -17,12 +16,14 @@ from bertsmith.benchmarks.step_side import Settings
 from bertsmith.benchmarks.train import Plan, bench_train
 from bertsmith.config import PretrainConfig, TokenizerConfig
 from bertsmith.data.feed import MICRO_BATCH_TOKENS
+from bertsmith.data.remote_corpus import is_prepared_place, open_place
 from bertsmith.data.sampler import Position, RowSampler
-from bertsmith.data.shards import PreparedCorpus, is_prepared, open_corpus
+from bertsmith.data.shards import PreparedCorpus
 from bertsmith.errors import ConfigError
 from bertsmith.model.bert import Bert
 from bertsmith.plan_config import Gpu, PlanConfig
 from bertsmith.progress import Reporter
+from bertsmith.remote import is_url
 from bertsmith.text.sources import list_sources
 from bertsmith.text.train import plain_megabytes
 from bertsmith.training.loop import CHECKPOINT_EVERY_S
@@ -165,13 +166,15 @@ def _text_of(options: PlanConfig) -> Text:
         said = f"{TEXT_BYTES} bytes of text a token and {OFFSET_BYTES} of offsets in shards, as English Wikipedia has."
         return Text(tokens, new, raw, _prepared_bytes(tokens, new), said)
     assert options.corpus is not None
-    folder = Path(options.corpus)
-    if is_prepared(folder):
-        corpus = open_corpus(folder)
-        size = sum(shard.stat().st_size for shard in folder.glob("*.arrow"))
-        said = f"{folder}: tokens, rows and size of the prepared corpus as it is."
+    if is_prepared_place(options.corpus):
+        corpus = open_place(options.corpus)
         vocab_size = options.vocab_size or len(corpus.token_counts())
-        return Text(corpus.tokens("train"), vocab_size, 0.0, size, said, corpus)
+        tokens = corpus.tokens("train")
+        size = _prepared_bytes(tokens, vocab_size)
+        if not is_url(options.corpus):
+            size = sum(shard.stat().st_size for shard in corpus.folder.glob("*-*.arrow"))
+        said = f"{corpus.place}: tokens, rows and size of the prepared corpus as it is."
+        return Text(tokens, vocab_size, 0.0, size, said, corpus)
     megabytes = plain_megabytes(list_sources([options.corpus]))
     if not megabytes:
         raise ConfigError(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bertsmith.data.masking import Vocabulary
-from bertsmith.data.shards import PreparedCorpus, Shard, ShardEntry
+from bertsmith.data.shards import PreparedCorpus, Shard, ShardEntry, ShardIndex
 
 SENTENCES = 48_000  # about 1.2 million tokens: 10,000 rows of 128
 # Wikipedia's sentences have 25 WordPieces, most of them 10 to 50; its articles about 16 sentences.
@@ -22,7 +22,7 @@ class RandomCorpus(PreparedCorpus):
         shard = _random_shard(vocab_size, np.random.default_rng(seed))
         documents, sentences = len(shard.document_starts) - 1, len(shard.sentence_starts) - 1
         entry = ShardEntry(shard.name, "train", documents, sentences, len(shard.tokens), crc32=0)
-        super().__init__(folder=Path(), manifest={}, shards=(entry,))
+        super().__init__(folder=Path(), manifest={}, shards=ShardIndex.of([entry]))
         object.__setattr__(self, "_shard", shard)  # the class is frozen
 
     def open(self, entry: ShardEntry) -> Shard:

@@ -13,6 +13,7 @@ from rich.console import Console
 from bertsmith.cleaning_config import CleaningConfig
 from bertsmith.config import CorpusConfig, Precision, PretrainConfig, TokenizerConfig
 from bertsmith.finetune_config import LabelledConfig
+from bertsmith.prepare_config import PrepareConfig
 from bertsmith.progress import Terminal
 
 COMMON = Group("Common options", sort_key=100)
@@ -45,6 +46,7 @@ PrecisionOption = Annotated[
     ),
 ]
 
+PrepareOptions = Annotated[PrepareConfig, Parameter(name="*", group=Group("Preparing", sort_key=20))]
 CorpusOptions = Annotated[CorpusConfig, Parameter(name="*", group=Group("Reading text", sort_key=30))]
 CleaningOptions = Annotated[CleaningConfig, Parameter(name="*", group=Group("Cleaning text", sort_key=35))]
 TokenizerOptions = Annotated[TokenizerConfig, Parameter(name="*", group=Group("Vocabulary", sort_key=40))]

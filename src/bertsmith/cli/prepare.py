@@ -1,7 +1,6 @@
 """`bertsmith prepare CORPUS… --out corpus/`."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter, validators
@@ -14,6 +13,7 @@ from bertsmith.cli.common import (
     Corpus,
     CorpusOptions,
     Json,
+    PrepareOptions,
     TokenizerFolder,
     TokenizerOptions,
     answer,
@@ -23,6 +23,7 @@ from bertsmith.cli.common import (
 )
 from bertsmith.config import CorpusConfig, TokenizerConfig
 from bertsmith.errors import ConfigError
+from bertsmith.prepare_config import PrepareConfig
 
 Preview = Annotated[
     int | None,
@@ -37,10 +38,10 @@ Preview = Annotated[
 def prepare(
     corpus: Corpus,
     *,
-    out: Annotated[Path, Parameter(help="The folder of the prepared corpus.")],
+    out: Annotated[str, Parameter(help="The folder of the prepared corpus, or a URL (s3://, gs://, …).")],
     tokenizer: TokenizerFolder = None,
     seed: Annotated[int, Parameter(help="Kept with the corpus.")] = 0,
-    shard_tokens: Annotated[int, Parameter(help="About how many tokens a shard has.")] = 4_000_000,
+    making: PrepareOptions = PrepareConfig(),
     reading: CorpusOptions = CorpusConfig(),
     cleaning: CleaningOptions = CleaningConfig(),
     preview_cleaning: Preview = None,
@@ -56,8 +57,8 @@ def prepare(
         out=out,
         tokenizer=tokenizer,
         seed=seed,
-        shard_tokens=shard_tokens,
         reporter=reporter(),
+        **making.model_dump(),
         **reading.model_dump(),
         **vocabulary.model_dump(),
         **cleaning.model_dump(),

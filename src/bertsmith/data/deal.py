@@ -7,7 +7,7 @@ neither depends on how many processes made the units.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bertsmith.data.shards import ShardEntry, Split, describe_shard, open_shard, write_batch
-from bertsmith.errors import CorpusError
 from bertsmith.progress import Reporter
 
 WHOLE = 1 << 64
@@ -30,64 +29,62 @@ class Dealt:
     token_counts: np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
-def deal(
-    units: Sequence[Path],
-    out: Path,
-    *,
-    held_out_share: float,
-    shard_tokens: int,
-    vocab_size: int,
-    reporter: Reporter,
-) -> Dealt:
+@dataclass(frozen=True)
+class Hand:
+    """How a part of the corpus is dealt.
+
+    Attributes:
+        held_out_share: share of the documents that training never sees; always the same ones, by their text.
+        at_least_one: hold one out where the share is less, if the share is not zero and there are others.
+        shard_tokens: about how many tokens a shard has.
+        vocab_size: V.
+        first: the number of the first shard of each split.
+    """
+
+    held_out_share: float
+    at_least_one: bool
+    shard_tokens: int
+    vocab_size: int
+    first: Mapping[Split, int]
+
+
+def deal(units: Sequence[Path], out: Path, hand: Hand, *, deliver: Callable[[str], None], reporter: Reporter) -> Dealt:
     """Write the shards of both splits; one that is there already is kept.
 
     Args:
         units: Arrow files as `tokenize_unit` makes them.
         out: the folder of the shards.
-        held_out_share: share of the documents that training never sees. At least one is held out if the share is
-            not zero and there are others; always the same ones, by their text.
-        shard_tokens: about how many tokens a shard has.
-        vocab_size: V.
+        hand: how they are dealt.
+        deliver: told the name of each shard that is whole; it may take it away.
         reporter: told of progress.
-
-    Raises:
-        CorpusError: all documents are held out.
     """
     batches = [_open(path) for path in units]  # mapped, not read
     tokens = sum(len(batch.column("sentences").flatten().flatten()) for batch in batches)
-    border = _border([batch.column("held_out").to_numpy() for batch in batches], held_out_share)
-    wanted: list[tuple[Split, int]] = [
-        ("train", max(1, round(tokens * (1 - held_out_share) / shard_tokens))),
-        ("held-out", max(1, round(tokens * held_out_share / shard_tokens))),
-    ]
+    border = _border([batch.column("held_out").to_numpy() for batch in batches], hand.held_out_share, hand.at_least_one)
+    shares: dict[Split, float] = {"train": 1 - hand.held_out_share, "held-out": hand.held_out_share}
+    wanted = {split: max(1, round(tokens * share / hand.shard_tokens)) for split, share in shares.items()}
     entries: list[ShardEntry] = []
-    counts = np.zeros(vocab_size, np.int64)
-    with reporter.track("dealing to shards", total=sum(shards for _, shards in wanted), unit="shards") as track:
-        done = 0
-        for split, shards in wanted:
+    counts = np.zeros(hand.vocab_size, np.int64)
+    with reporter.track("dealing to shards", total=sum(wanted.values()), unit="shards") as track:
+        for split, shards in wanted.items():
             cuts = _cuts(batches, shards)
             for index in range(shards):
                 parts = [batch.slice(a[index], a[index + 1] - a[index]) for batch, a in zip(batches, cuts, strict=True)]
-                entry = _write(out / f"{split}-{index:05d}.arrow", split, parts, border)
-                if entry:
+                name = f"{split}-{hand.first[split] + index:05d}.arrow"
+                if entry := _write(out / name, split, parts, border):
                     entries.append(entry)
                     if split == "train":
-                        counts += np.bincount(open_shard(out / entry.file).tokens, minlength=vocab_size)
-                done += 1
-                track.update(done)
-    if not any(entry.split == "train" for entry in entries):
-        raise CorpusError(
-            f"all documents would be held out, and none is left to train on. Lower --held-out-share "
-            f"(it is {held_out_share:g}), or give more documents."
-        )
+                        counts += np.bincount(open_shard(out / name).tokens, minlength=hand.vocab_size)
+                    deliver(name)
+                track.update(index + 1 + (wanted["train"] if split == "held-out" else 0))
     return Dealt(entries, counts)
 
 
-def _border(hashes: Sequence[NDArray[np.uint64]], held_out_share: float) -> int:
+def _border(hashes: Sequence[NDArray[np.uint64]], held_out_share: float, at_least_one: bool) -> int:
     """Documents whose hash is below this are held out: the share, or one document if the share is less."""
     border = int(held_out_share * WHOLE)
-    if border == 0:
-        return 0
+    if border == 0 or not at_least_one:
+        return border
     least = max(border, min(int(values.min(initial=WHOLE - 1)) for values in hashes) + 1)
     left = sum(int((values >= least).sum()) for values in hashes if least < WHOLE)
     return least if left else border  # of one document, or of copies of one, none is held out for the sake of it

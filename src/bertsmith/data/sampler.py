@@ -17,7 +17,9 @@ from bertsmith.data.batch import Masking, PretrainingBatch, build_batch, concate
 from bertsmith.data.packing import PackedRows, pack
 from bertsmith.data.pairs import SegmentPairs, draw_pairs
 from bertsmith.data.random_bits import generator, stream_key
-from bertsmith.data.shards import PreparedCorpus, Shard, ShardEntry, Split
+from bertsmith.data.shards import PreparedCorpus, Shard, Split
+
+AHEAD = 4  # shards of a remote corpus that are fetched while one is read
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ class RowSampler:
         self.corpus = corpus
         self.entries = corpus.of(split)
         self.sampling = sampling
-        self._tokens = np.array([entry.tokens for entry in self.entries], np.int64)
+        self._ahead = AHEAD if split == "train" else 0  # evaluations read the first rows only
+        self._tokens = self.entries.column("tokens")
         self._rows = lru_cache(maxsize=2)(self._plan)
         self._order = lru_cache(maxsize=2)(self._draw_order)
 
@@ -128,8 +131,10 @@ class RowSampler:
         return order, np.cumsum(self._tokens[order]) - self._tokens[order]
 
     def _plan(self, epoch: int, shard: int) -> _ShardRows:
-        entry: ShardEntry = self.entries[self._order(epoch)[0][shard]]
+        order, _ = self._order(epoch)
+        entry, *following = (self.entries[int(index)] for index in order[shard : shard + 1 + self._ahead])
         opened = self.corpus.open(entry)
+        self.corpus.ahead(following)
         sampling = self.sampling
         rng = generator("pairs", sampling.seed, epoch, entry.file, sampling.row_length)
         pairs = draw_pairs(

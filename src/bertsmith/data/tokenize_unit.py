@@ -1,13 +1,9 @@
-"""One unit of work of preparing: a run of documents -> an Arrow file of token ids, its documents in a random order.
-
-Run as `python -m bertsmith.data.tokenize_unit TOKENIZER LANGUAGE SEED BUILDING` it is a worker; see `workers`.
-"""
+"""One unit of work of preparing: a run of documents -> token ids, its documents in a random order."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from bertsmith.data.cleaning.survey import clean, read_boilerplate
+from bertsmith.data.engines import Handle
 from bertsmith.data.random_bits import mix, stream_key
-from bertsmith.data.shards import write_batch
-from bertsmith.data.workers import Job, serve_jobs
+from bertsmith.data.workers import Job
 from bertsmith.text.sentences import split_sentences
 from bertsmith.text.wordpiece import WordPiece
 
@@ -71,27 +67,21 @@ def _hash(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def main() -> None:
-    """Answer jobs {"path", "texts", "sources"} with the number of documents written to the path.
+def worker(folder: Path, language: str, seed: str) -> Handle:
+    """A worker's job; see `engines`.
 
-    Where the corpus is cleaned, a job says in "mended" which texts are to be mended.
+    `folder` holds `tokenizer/` and, once lines are counted, `building/boilerplate.npy`. A job is
+    {"texts", "sources"}; where the corpus is cleaned, it says in "mended" which texts are to be mended.
     """
-    folder, language, seed, building = sys.argv[1:]
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # every core has a worker already
-    tokenizer = WordPiece.load(Path(folder))
-    boilerplate = read_boilerplate(Path(building))
+    tokenizer = WordPiece.load(folder / "tokenizer")
+    boilerplate = read_boilerplate(folder / "building")
 
-    def handle(job: Job) -> int:
+    def handle(job: Job) -> pa.RecordBatch:
         texts = job["texts"]
         if "mended" in job:
             mended = set(job["mended"])
             texts = [clean(text, boilerplate, mended=index in mended) for index, text in enumerate(texts)]
-        batch = tokenize_unit(texts, job["sources"], tokenizer=tokenizer, language=language, seed=int(seed))
-        write_batch(Path(job["path"]), batch)
-        return len(batch)
+        return tokenize_unit(texts, job["sources"], tokenizer=tokenizer, language=language, seed=int(seed))
 
-    serve_jobs(handle)
-
-
-if __name__ == "__main__":
-    main()
+    return handle

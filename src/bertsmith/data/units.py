@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
 
 from bertsmith.config import CorpusConfig
+from bertsmith.data.random_bits import generator
 from bertsmith.progress import Reporter, Track
 from bertsmith.text.corpus import read_documents
 from bertsmith.text.sources import Source
@@ -42,8 +46,11 @@ class Reading:
     read_bytes: int = 0
 
 
-def group_sources(sources: Sequence[Source]) -> list[list[Source]]:
-    """Neighbouring small files together, so that a folder of a million notes makes no million units."""
+Group: TypeAlias = tuple[int, list[Source]]
+
+
+def group_sources(sources: Sequence[Source]) -> list[Group]:
+    """Neighbouring small files together, so that a folder of a million notes makes no million units; numbered."""
     groups: list[list[Source]] = []
     room = 0
     for source in sources:
@@ -53,18 +60,32 @@ def group_sources(sources: Sequence[Source]) -> list[list[Source]]:
             room = UNIT_BYTES
         groups[-1].append(source)
         room -= size
-    return groups
+    return list(enumerate(groups))
 
 
-def read_units(
-    groups: Sequence[Sequence[Source]], config: CorpusConfig, reading: Reading, track: Track
-) -> Iterator[Unit]:
+def cut_parts(groups: Sequence[Group], part_bytes: float, seed: int) -> list[list[Group]]:
+    """Groups of sources in parts of about so much text, at random if there is more than one: each is a fair sample."""
+    sizes = np.array([sum(map(_text_bytes, sources)) for _, sources in groups], np.float64)
+    if sizes.sum() <= part_bytes:
+        return [list(groups)]
+    order = generator("parts", seed).permutation(len(groups))
+    part_of = (np.cumsum(sizes[order]) - sizes[order]) // part_bytes
+    return [[groups[int(index)] for index in order[part_of == part]] for part in np.unique(part_of)]
+
+
+def _text_bytes(source: Source) -> float:
+    """About how much text is in a file; compressed ones hold some four times their size."""
+    packed = source.compression is not None or source.format == "parquet"
+    return (source.size_bytes or UNIT_BYTES) * (4 if packed else 1)
+
+
+def read_units(groups: Sequence[Group], config: CorpusConfig, reading: Reading, track: Track) -> Iterator[Unit]:
     """The documents of all groups, about `UNIT_BYTES` at a time.
 
     Raises:
         CorpusError: as `read_documents`.
     """
-    for index, group in enumerate(groups):
+    for index, group in groups:
         for piece, (texts, sources) in enumerate(_pieces(group, config, reading, track)):
             yield Unit(f"{index:06d}-{piece:06d}", texts, sources)
 

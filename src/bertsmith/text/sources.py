@@ -205,7 +205,9 @@ def _remote_paths(fs: Any, path: str, item: str, formats: Mapping[str, str]) -> 
         return sorted(found for found in paths if not found.rsplit("/", 1)[-1].startswith("."))
     if fs.info(path)["type"] != "directory":
         return [path]
-    inside = {found: found.removeprefix(path).split("/") for found in fs.find(path)}
+    every = fs.find(path)
+    own = tuple(found.removesuffix(mark) for found in every for mark in OWN_MARKS if found.endswith(f"/{mark}"))
+    inside = {found: found.removeprefix(path).split("/") for found in every if not (own and found.startswith(own))}
     paths = sorted(
         found
         for found, parts in inside.items()

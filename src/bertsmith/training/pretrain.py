@@ -13,7 +13,8 @@ from bertsmith.cleaning_config import CleaningConfig
 from bertsmith.config import Config, CorpusConfig, PretrainConfig, TokenizerConfig
 from bertsmith.data.cleaning.passes import Cleaning
 from bertsmith.data.prepare import prepare_corpus
-from bertsmith.data.shards import is_prepared, open_corpus
+from bertsmith.data.remote_corpus import is_prepared_place, open_place
+from bertsmith.data.shards import PreparedCorpus, open_corpus
 from bertsmith.errors import ConfigError
 from bertsmith.model.device import choose_device
 from bertsmith.progress import Reporter, Silent
@@ -39,7 +40,8 @@ def pretrain(
     """Pretrain a BERT.
 
     Args:
-        corpus: files, globs, folders and URLs of raw text, or the folder of one prepared corpus.
+        corpus: files, globs, folders and URLs of raw text, or the folder or URL of one prepared
+            corpus.
         out: the run folder.
         config: model, objective, budget, optimizer.
         corpus_config: how raw text is read.
@@ -51,11 +53,12 @@ def pretrain(
     Raises:
         ConfigError: settings that contradict each other, the machine, or the run that the folder holds.
         CorpusError, PreparedCorpusError, TokenizerError: what is to be read is wrong.
+        StoreError: the store of a remote corpus fails for good; the same call goes on.
         StoppedError: the user stopped the run; it was saved.
     """
     choose_device(config.device)  # before text is prepared for what cannot be
     run = RunFolder(out)
-    ready = open_corpus(Path(corpus[0])) if len(corpus) == 1 and is_prepared(Path(corpus[0])) else None
+    ready = _open_prepared(corpus, config) if len(corpus) == 1 else None
     if ready and tokenizer:
         raise ConfigError(f"{corpus[0]} is prepared, and has its tokenizer inside: leave --tokenizer out.")
     used: list[Config] = [config]
@@ -88,6 +91,14 @@ def pretrain(
         with run.locked(wait_s=ranks.patience_s) if ranks.first else nullcontext():
             ranks.once(prepare)
             return PretrainingRun(run, ready or open_corpus(run.corpus), config, told, ranks).run()
+
+
+def _open_prepared(corpus: Sequence[str], config: PretrainConfig) -> PreparedCorpus | None:
+    """The prepared corpus, if that is what there is."""
+    if not is_prepared_place(corpus[0]):
+        return None
+    cache = Path(config.cache_folder) if config.cache_folder else None
+    return open_place(corpus[0], cache=cache, cache_gb=config.cache_gb)
 
 
 def _changed(config: Config) -> list[str]:

@@ -91,7 +91,7 @@ class PretrainingRun:
         self.tokenizer = WordPiece.load(corpus.tokenizer_folder)
         if self.tokenizer.fingerprint != corpus.manifest["tokenizer"]:
             raise PreparedCorpusError(
-                f"{corpus.tokenizer_folder}: not the tokenizer that made the ids of this corpus. Restore it, or "
+                f"{corpus.place}/tokenizer: not the tokenizer that made the ids of this corpus. Restore it, or "
                 "prepare the corpus again into another folder."
             )
         self.task = Pretraining(config.objective)
@@ -212,7 +212,7 @@ class PretrainingRun:
     def _restore(self, loop: Loop[Bert, PretrainingBatch], checkpoint: Checkpoint) -> None:
         if checkpoint.state["run"]["corpus"] != self.corpus.fingerprint:
             raise CheckpointError(
-                f"{self.folder.out}: its checkpoints were trained on another corpus than {self.corpus.folder}. "
+                f"{self.folder.out}: its checkpoints were trained on another corpus than {self.corpus.place}. "
                 "Give the corpus that the run was begun with, or choose another --out."
             )
         load_hf_tensors(self.bert, checkpoint.model)

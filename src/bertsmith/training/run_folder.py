@@ -15,6 +15,7 @@ from bertsmith.training.checkpoints import list_checkpoints
 
 # What may change when a run goes on: it does not touch the numbers, or (the device) their rounding only.
 _FREE = {"workers", "checkpoint_every_steps", "keep_checkpoints", "on_bad_input", "device", "shard"}
+_FREE |= {"cache_gb", "cache_folder"}
 
 
 class RunFolder:

@@ -1,13 +1,12 @@
-"""Cleaning a corpus: its lines are counted, its documents surveyed, both by worker processes, and then decided on.
+"""Cleaning a corpus: its lines are counted, its documents surveyed, both by an engine, and then decided on.
 
 Each pass reads the text once and leaves a small file a unit in `building/`, so that a stopped build goes on. What is
-decided depends on the text and its order alone, never on the workers.
+decided depends on the text and its order alone, never on the engine.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,13 +20,13 @@ from bertsmith.config import CorpusConfig
 from bertsmith.data.cleaning.counts import count_steps, in_words
 from bertsmith.data.cleaning.decide import boilerplate_of, decide, per_unit
 from bertsmith.data.cleaning.survey import KEPT, clean, read_boilerplate
-from bertsmith.data.units import Reading, Unit, read_units
-from bertsmith.data.workers import Job, Workers
+from bertsmith.data.engines import Engine, Work
+from bertsmith.data.units import Group, Reading, Unit, read_units
+from bertsmith.data.workers import Job
 from bertsmith.errors import ConfigError, CorpusError, PreparedCorpusError
 from bertsmith.files import atomic_path
 from bertsmith.progress import Reporter
 from bertsmith.text.corpus import Document
-from bertsmith.text.sources import Source
 from bertsmith.text.train import plain_megabytes
 
 _LABELS = {"lines": "counting lines", "survey": "looking for what to clean"}
@@ -142,11 +141,12 @@ class Cleaned:
 
 
 def clean_corpus(
-    groups: Sequence[Sequence[Source]],
+    groups: Sequence[Group],
     building: Path,
     *,
     cleaning: Cleaning,
     reading: CorpusConfig,
+    engine: Engine,
     reporter: Reporter,
 ) -> Cleaned | None:
     """Survey a corpus and decide what is left out of it; what a stopped build has left is used.
@@ -156,6 +156,7 @@ def clean_corpus(
         building: the folder of the unfinished build.
         cleaning: what is asked for.
         reading: how the files are read.
+        engine: does the work.
         reporter: told of progress and of what is left out.
 
     Returns:
@@ -165,12 +166,12 @@ def clean_corpus(
         CorpusError: a broken input; or nothing is left of the corpus.
     """
     more_than = cleaning.config.drop_boilerplate_lines
+    passes = _Passes(groups, building, cleaning, reading, engine, reporter)
     if more_than and not (building / "boilerplate.npy").exists():
-        counted = _run("lines", groups, building, cleaning, reading, reporter)
-        hashes = boilerplate_of([_open(path) for path in counted], more_than)
+        hashes = boilerplate_of([_open(path) for path in passes.run("lines")], more_than)
         with atomic_path(building / "boilerplate.npy") as beside, beside.open("wb") as file:
             np.save(file, hashes, allow_pickle=False)
-    surveys = _run("survey", groups, building, cleaning, reading, reporter)
+    surveys = passes.run("survey")
     if not surveys:
         return None
     cleaned = Cleaned(building, surveys, cleaning.config)
@@ -183,37 +184,37 @@ def clean_corpus(
     return cleaned
 
 
-def _run(
-    what: str,
-    groups: Sequence[Sequence[Source]],
-    building: Path,
-    cleaning: Cleaning,
-    config: CorpusConfig,
-    reporter: Reporter,
-) -> list[Path]:
-    """One pass: make the file of every unit that has none yet; all of them, in the order of the units."""
-    total = plain_megabytes([source for group in groups for source in group])
-    arguments = [json.dumps(cleaning.config.model_dump()), str(building)]
-    paths: list[Path] = []
-    with (
-        reporter.track(_LABELS[what], total=total, unit="MB") as track,
-        Workers("bertsmith.data.cleaning.survey", arguments, config.workers or os.cpu_count() or 1) as workers,
-    ):
-        units = read_units(groups, config, Reading(), track)
-        for _ in workers.run(_jobs(what, units, building, cleaning.language, paths)):
-            pass
-    return paths
+@dataclass(frozen=True)
+class _Passes:
+    """Passes over the corpus, each of which leaves a file a unit."""
 
+    groups: Sequence[Group]
+    building: Path
+    cleaning: Cleaning
+    reading: CorpusConfig
+    engine: Engine
+    reporter: Reporter
 
-def _jobs(
-    what: str, units: Iterable[Unit], building: Path, language: LanguageFilter | None, paths: list[Path]
-) -> Iterator[Job]:
-    for unit in units:
-        path = unit.path(building, what)
-        paths.append(path)
-        if not path.exists():
-            foreign = language.foreign(unit) if language and what == "survey" else []
-            yield {"what": what, "path": str(path), "texts": unit.texts, "foreign": foreign}
+    def run(self, what: str) -> list[Path]:
+        """Make the file of every unit that has none yet; all of them, in the order of the units."""
+        total = plain_megabytes([source for _, group in self.groups for source in group])
+        options = (json.dumps(self.cleaning.config.model_dump()),)
+        work = Work("bertsmith.data.cleaning.survey", options, self.building, ("boilerplate.npy",))
+        paths: list[Path] = []
+        with self.reporter.track(_LABELS[what], total=total, unit="MB") as track:
+            units = read_units(self.groups, self.reading, Reading(), track)
+            for _ in self.engine.run(work, self._jobs(what, units, paths)):
+                pass
+        return paths
+
+    def _jobs(self, what: str, units: Iterable[Unit], paths: list[Path]) -> Iterator[Job]:
+        language = self.cleaning.language if what == "survey" else None
+        for unit in units:
+            path = unit.path(self.building, what)
+            paths.append(path)
+            if not path.exists():
+                foreign = language.foreign(unit) if language else []
+                yield {"what": what, "path": str(path), "texts": unit.texts, "foreign": foreign}
 
 
 def _changed(source: str) -> PreparedCorpusError:

@@ -1,14 +1,9 @@
-"""What cleaning needs to know of a unit's documents; pure functions, and the worker processes that run them.
-
-Run as `python -m bertsmith.data.cleaning.survey CONFIG FOLDER` it is a worker; see `data.workers`. CONFIG is a
-CleaningConfig in JSON; FOLDER holds `boilerplate.npy`, once the lines are counted.
-"""
+"""What cleaning needs to know of a unit's documents: pure functions."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections import Counter
 from collections.abc import Collection, Sequence, Set
 from pathlib import Path
@@ -19,8 +14,8 @@ import pyarrow as pa
 from bertsmith.cleaning_config import CleaningConfig
 from bertsmith.data.cleaning.minhash import band_keys, signatures_of
 from bertsmith.data.cleaning.words import words_of
-from bertsmith.data.shards import write_batch
-from bertsmith.data.workers import Job, serve_jobs
+from bertsmith.data.engines import Handle
+from bertsmith.data.workers import Job
 from bertsmith.text.cleaning.lines import LINE_HASH_BYTES, line_hashes, without_lines
 from bertsmith.text.cleaning.mending import mend
 
@@ -107,22 +102,17 @@ def _hash(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def main() -> None:
-    """Answer jobs {"what": "lines" | "survey", "path", "texts", "foreign"} with the number of documents."""
-    config, folder = CleaningConfig(**json.loads(sys.argv[1])), Path(sys.argv[2])
-    boilerplate: list[Set[bytes]] = []
+def worker(folder: Path, config: str) -> Handle:
+    """A worker's job; see `data.engines`. `folder` holds `boilerplate.npy`, once the lines are counted.
 
-    def handle(job: Job) -> int:
+    A job is {"what": "lines" | "survey", "texts", "foreign"}; `config` is a CleaningConfig in JSON.
+    """
+    cleaning = CleaningConfig(**json.loads(config))
+    boilerplate = read_boilerplate(folder)
+
+    def handle(job: Job) -> pa.RecordBatch:
         if job["what"] == "lines":
-            batch = count_lines(job["texts"])
-        else:
-            boilerplate[:] = boilerplate or [read_boilerplate(folder)]
-            batch = survey(job["texts"], job["foreign"], config, boilerplate[0])
-        write_batch(Path(job["path"]), batch)
-        return len(job["texts"])
+            return count_lines(job["texts"])
+        return survey(job["texts"], job["foreign"], cleaning, boilerplate)
 
-    serve_jobs(handle)
-
-
-if __name__ == "__main__":
-    main()
+    return handle
