@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -62,27 +63,67 @@ def wait_for(out: Path, step: int, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.05)
 
 
+class Killed:
+    """Runs of two ranks, one after the other, of which ranks and launchers are killed.
+
+    Args:
+        folder: of the runs.
+        corpus: raw text.
+        life_s: about how long a run takes.
+    """
+
+    def __init__(self, folder: Path, corpus: Path, *, life_s: float) -> None:
+        self.folder, self.corpus, self.life_s = folder, corpus, life_s
+        self.said = folder / "said.txt"
+        self.rng = random.Random(0)
+        self.victims = Counter[str]()
+        self.outs: list[Path] = []
+        self._begin()
+
+    def kill(self) -> None:
+        """A rank or the launcher, at a random moment; where a run has come to its end by then, one of the next run."""
+        while self._ended_within(self.rng.uniform(0, self.life_s)):
+            self._begin()
+        ranks = ranks_of(self.launcher)
+        if ranks and self.rng.random() < 0.5:
+            os.kill(self.rng.choice(ranks), signal.SIGKILL)
+            self.victims["ranks"] += 1
+            return
+        self.launcher.kill()
+        self.launcher.wait()
+        self.victims["launchers"] += 1
+        self._launch()
+
+    def finish(self) -> None:
+        """Let the last run come to its end."""
+        assert self.launcher.wait() == 0, self.said.read_text()
+
+    def _begin(self) -> None:
+        self.outs.append(self.folder / f"killed-{len(self.outs)}")
+        self._launch()
+
+    def _launch(self) -> None:
+        self.launcher = launched([*TORCHRUN, *words(self.corpus, self.outs[-1], 0.1)], self.said)
+
+    def _ended_within(self, seconds: float) -> bool:
+        try:
+            assert self.launcher.wait(seconds) == 0, self.said.read_text()
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+
 def test_ranks_end_with_the_same_bytes(tmp_path: Path) -> None:
-    corpus, out, rng = write_corpus(tmp_path), tmp_path / "killed", random.Random(0)
-    said = tmp_path / "said.txt"
-    finished([*TORCHRUN, *words(corpus, tmp_path / "straight", 0.1)], said)
-    command = [*TORCHRUN, *words(corpus, out, 0.1)]
-    launcher = launched(command, said)
-    for kill in range(KILLS):
-        # The first two come while it trains, the others whenever they like.
-        wait_for(out, 4 * (1 + kill) if kill < 2 else 0, launcher)
-        time.sleep(rng.uniform(0, 6 if kill >= 2 else 0.5))
-        if launcher.poll() is not None:
-            break
-        ranks = ranks_of(launcher)
-        if kill % 2 == 0 and ranks:
-            os.kill(rng.choice(ranks), signal.SIGKILL)
-        else:
-            launcher.kill()
-            launcher.wait()
-            launcher = launched(command, said)
-    assert launcher.wait() == 0, said.read_text()
-    assert weights(out) == weights(tmp_path / "straight")
+    corpus, straight = write_corpus(tmp_path), tmp_path / "straight"
+    started = time.monotonic()
+    finished([*TORCHRUN, *words(corpus, straight, 0.1)], tmp_path / "said.txt")
+    killed = Killed(tmp_path, corpus, life_s=time.monotonic() - started)
+    for _ in range(KILLS):
+        killed.kill()
+    killed.finish()
+    print(f"{KILLS} kills: {dict(killed.victims)}; {len(killed.outs)} run(s), a straight one {killed.life_s:.0f} s")
+    for out in killed.outs:
+        assert weights(out) == weights(straight)
 
 
 def test_two_divided_ranks_one_and_two_again_see_the_rows_of_a_straight_run(tmp_path: Path) -> None:
