@@ -52,8 +52,8 @@ bench-predict: $(READY)  ## prediction against transformers, sentence-transforme
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python bench/predict.py --texts $(TEXTS) --json bench-predict.json
 
-faults: $(READY)  ## the long fault runs: many kills, then equality with the run that was never stopped
-	BERTSMITH_KILLS=30 $(BIN)/python -m pytest tests/faults
+faults: $(READY)  ## the long fault runs: a hundred kills, then equality with the run that was never stopped
+	BERTSMITH_KILLS=100 $(BIN)/python -m pytest -rP --durations=0 tests/faults
 
 clean:  ## remove what the targets made
 	rm -rf .venv demo-bert build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -46,7 +46,7 @@ def disk_full_named(path: Path) -> Iterator[None]:
     except Exception as error:
         # safetensors reports an I/O failure in an error class of its own, with the system's words in it.
         full = isinstance(error, OSError) and (error.errno in _FULL or "requested and" in str(error))  # numpy's words
-        if full or "No space left" in str(error) or "os error 28" in str(error):
+        if full or "No space left" in str(error) or any(f"os error {code}" in str(error) for code in _FULL):
             raise DiskFullError(
                 f"{path}: the disk is full; nothing was left half-written, and what was saved before is whole. "
                 "Free some space and run the same command again."
@@ -71,9 +71,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
                 os.fsync(written.fileno())
             beside.chmod(READABLE)
             os.replace(beside, path)
+            sync_folder(path.parent)
     finally:
         beside.unlink(missing_ok=True)
-    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -123,11 +123,11 @@ def locked(folder: Path, path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
                 continue
             file.seek(0)
             raise BertsmithError(
-                f"{folder}: another run is writing to this folder ({file.read().strip()}). "
+                f"{folder}: another run is writing to this folder ({file.read().strip() or 'just begun'}). "
                 "Wait for it, stop it, or choose another --out."
             )
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S %z')}")
         file.flush()
         yield
 

@@ -73,7 +73,7 @@ def test_fine_tuning_on_two_ranks_has_the_loss_curve_of_one(tmp_path: Path) -> N
         "--batch-size",
         "4",
         "--epochs",
-        "2",
+        "4",
         "--dropout",
         "0",
         "--precision",
@@ -85,7 +85,7 @@ def test_fine_tuning_on_two_ranks_has_the_loss_curve_of_one(tmp_path: Path) -> N
     for name, run in (("one", alone), ("two", in_two)):
         run([*BERTSMITH, *words, *given, "--out", str(tmp_path / name)])
     one, two = (curve(tmp_path / name) for name in ("one", "two"))
-    assert len(one) > 20  # the last batch of an epoch has fewer examples than there are ranks, or as many
+    assert len(one) >= 50  # the last batch of an epoch has fewer examples than there are ranks, or as many
     assert_same_curve(one, two, len(one))
     assert weights(tmp_path / "one").keys() == weights(tmp_path / "two").keys()
 

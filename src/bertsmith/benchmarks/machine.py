@@ -72,14 +72,18 @@ def peak_memory_bytes(device: torch.device) -> int:
 
 
 class PeakOfAll:
-    """While the block runs: the most memory of its own (anonymous) that this process and all below it held together.
+    """While the block runs: the most memory of its own (anonymous) that a process and all below it held together.
+
+    Args:
+        process: its number; of this process if not given.
 
     Attributes:
         bytes: the peak, sampled every 50 ms; 0 where there is no /proc.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, process: int | None = None) -> None:
         self.bytes = 0
+        self._process = process or os.getpid()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
 
@@ -95,7 +99,7 @@ class PeakOfAll:
 
     def _sample(self) -> None:
         while True:
-            self.bytes = max(self.bytes, _anonymous_bytes(os.getpid()))
+            self.bytes = max(self.bytes, _anonymous_bytes(self._process))
             if self._over.wait(_SAMPLE_S):
                 return
 

@@ -161,6 +161,7 @@ def joined_ranks(device: Device, batch_size: int) -> Iterator[Ranks]:
 
     Raises:
         ConfigError: fewer rows than ranks, or torch's processes were joined by somebody else.
+        RankLostError: the launcher is gone, or another rank never came.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
@@ -173,10 +174,11 @@ def joined_ranks(device: Device, batch_size: int) -> Iterator[Ranks]:
     chosen = choose_device(device)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    store, number, count = next(iter(rendezvous("env://", timeout=BEGINNING)))
-    # A store may outlive ranks that were lost: where those could be found is not to be read by their successors.
-    store = PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
-    backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
-    dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=SILENCE)
+    with Ranks(int(os.environ.get("RANK", "0")), count).lost_named():
+        store, number, count = next(iter(rendezvous("env://", timeout=BEGINNING)))
+        # A store may outlive ranks that were lost: where those could be found is not to be read by their successors.
+        store = PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+        backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
+        dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=SILENCE)
     yield Ranks(number, count, store)
     dist.destroy_process_group()  # not after an error: the others may be gone
