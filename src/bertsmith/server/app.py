@@ -18,7 +18,7 @@ from bertsmith.explain.predictor import Predictor
 from bertsmith.serve_config import ServeConfig
 from bertsmith.server import schemas
 from bertsmith.server.bodies import BodyReader, off_loop, to_json
-from bertsmith.server.guard import Guard
+from bertsmith.server.guard import FAULT, Guard
 from bertsmith.server.logs import Log
 from bertsmith.server.metrics import CONTENT_TYPE, Metrics
 from bertsmith.server.models import Models, find_model
@@ -39,6 +39,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 ANSWER_BYTES = 400  # of an item's answer but vectors, about, and of a number: what is larger is written off the loop
 NUMBER_BYTES = 20
+SLOW_QUEUE = 8  # requests of slow operations that may wait
 
 
 class Service:
@@ -54,16 +55,43 @@ class Service:
         self.models, self.config, self.log = models, config, log
         self.operations = {operation.name: operation for operation in OPERATIONS}
         self.reader = BodyReader(schemas.Limits(config.max_texts, config.max_characters), config.max_body_bytes)
-        self.worker = Worker(
-            self._run,
-            queue=config.queue,
-            timeout_s=config.timeout_s,
-            wait_s=config.batch_wait_ms / 1000,
-            seen=lambda made: self.metrics.computed(made),
-            failed=log.error,
-        )
-        self.metrics = Metrics(lambda: self.worker.waiting)
+        self._workers = {False: self._worker(config.queue), True: self._worker(min(config.queue, SLOW_QUEUE))}
+        self.metrics = Metrics(lambda: self.waiting)
         self.began = int(time.time())
+
+    def _worker(self, queue: int) -> Worker:
+        return Worker(
+            self._run,
+            queue=queue,
+            timeout_s=self.config.timeout_s,
+            wait_s=self.config.batch_wait_ms / 1000,
+            seen=lambda made: self.metrics.computed(made),
+            failed=self.log.error,
+        )
+
+    def worker(self, name: str) -> Worker:
+        """The one that computes an operation."""
+        return self._workers[self.operations[name].slow]
+
+    def start(self) -> None:
+        """Begin to compute, for the event loop that is running."""
+        for worker in self._workers.values():
+            worker.start()
+
+    def drain(self) -> None:
+        """Take nothing more."""
+        for worker in self._workers.values():
+            worker.draining = True
+
+    async def stop(self) -> None:
+        """Compute what still waits, and end."""
+        for worker in self._workers.values():
+            await worker.stop()
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait or are computed."""
+        return sum(worker.waiting for worker in self._workers.values())
 
     def _run(self, group: Group, items: Any) -> Any:
         return self.operations[group.operation].run(self.models[group.model], items, group.options)
@@ -74,7 +102,8 @@ class Service:
         name, predictor = find_model(self.models, body.model, operation.able, operation.name)
         items = operation.items(body)
         group = Group(name, operation.name, operation.options(body))
-        answers = await self.worker.ask(group, items, [cost_of(item) for item in items], partial(_gone, request))
+        costs = [cost_of(item) for item in items]
+        answers = await self.worker(operation.name).ask(group, items, costs, partial(_gone, request))
         for index, each in enumerate(answers):
             if isinstance(each, BaseException):
                 raise _refusal_of(each, operation.field(body, index))
@@ -98,8 +127,9 @@ class Service:
 
     def health(self) -> schemas.Health:
         """How it is."""
-        status = "dead" if not self.worker.alive else "ending" if self.worker.draining else "ok"
-        return schemas.Health(status=status, waiting=self.worker.waiting)
+        alive = all(worker.alive for worker in self._workers.values())
+        draining = any(worker.draining for worker in self._workers.values())
+        return schemas.Health(status="dead" if not alive else "ending" if draining else "ok", waiting=self.waiting)
 
 
 def build_app(models: Models, config: ServeConfig, log: Log) -> tuple[ASGIApp, Service]:
@@ -108,9 +138,9 @@ def build_app(models: Models, config: ServeConfig, log: Log) -> tuple[ASGIApp, S
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service.worker.start()
+        service.start()
         yield
-        await service.worker.stop()
+        await service.stop()
 
     app = FastAPI(
         title="bertsmith",
@@ -121,15 +151,14 @@ def build_app(models: Models, config: ServeConfig, log: Log) -> tuple[ASGIApp, S
         lifespan=lifespan,
         docs_url=None,  # the page would come from elsewhere
         redoc_url=None,
-        exception_handlers={HTTPException: _as_problem, Refusal: _refused},
+        exception_handlers={HTTPException: _as_problem, Refusal: _refused, Exception: _fault},
     )
     for operation in OPERATIONS:
         _add_operation(app, service, operation)
     _add_models(app, service)
     _add_health(app, service)
-    guarded = Guard(
-        app, config=config, worker=service.worker, metrics=service.metrics, log=log, operations=service.operations
-    )
+    workers = {name: service.worker(name) for name in service.operations}
+    guarded = Guard(app, config=config, workers=workers, metrics=service.metrics, log=log)
     return guarded, service
 
 
@@ -218,3 +247,8 @@ async def _as_problem(request: Request, error: HTTPException) -> Response:
     )
     refusal.headers |= error.headers or {}
     return await _refused(request, refusal)
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    """A fault of ours: the door writes it down."""
+    return await _refused(request, Refusal(FAULT))

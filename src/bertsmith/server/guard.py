@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,6 +24,7 @@ HEADERS = [
     (b"x-frame-options", b"DENY"),
 ]
 OPEN_PATHS = ("/health", "/health/live", "/health/ready")
+FAULT = "something went wrong here; it is in the log"
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -41,9 +42,8 @@ class Guard:
     Args:
         app: what answers.
         config: keys, and where the server listens.
-        worker: says whether there is room.
+        workers: of each operation, the one that says whether there is room.
         metrics, log: are told of every request.
-        operations: paths of what is computed, and what they are called.
     """
 
     def __init__(
@@ -51,14 +51,13 @@ class Guard:
         app: ASGIApp,
         *,
         config: ServeConfig,
-        worker: Worker,
+        workers: Mapping[str, Worker],
         metrics: Metrics,
         log: Log,
-        operations: Iterable[str],
     ) -> None:
-        self._app, self._worker, self._metrics, self._log = app, worker, metrics, log
+        self._app, self._workers, self._metrics, self._log = app, workers, metrics, log
         self._keys = [b"Bearer " + key.encode() for key in config.key]
-        self._operations = {f"/v1/{name}": name for name in operations}
+        self._operations = {f"/v1/{name}": name for name in workers}
         # Without a key, a page of another site that a browser here shows could ask under a name that leads here.
         self._hosts = LOCAL_HOSTS if config.is_loopback and not config.key and not config.no_key_needed else ()
 
@@ -83,7 +82,7 @@ class Guard:
             self._log.error(error)
             seen.status = 500
             if not seen.started:
-                await _refuse(Refusal("something went wrong here; it is in the log"), told)
+                await _refuse(Refusal(FAULT), told)
         finally:
             self._note(scope, seen.status, time.perf_counter() - began)
 
@@ -100,7 +99,7 @@ class Guard:
         if self._keys and not sum(hmac.compare_digest(given, key) for key in self._keys):
             raise UnauthorizedError
         if path in self._operations and scope["method"] == "POST":
-            self._worker.refuse_if_full()
+            self._workers[self._operations[path]].refuse_if_full()
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         path = scope["path"]

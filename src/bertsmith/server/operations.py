@@ -30,6 +30,7 @@ class Operation:
         run: (predictor, items, options) -> an answer each.
         reply: (name of the model, body, answers) -> what the client gets.
         options: what must be the same of all that is computed together.
+        slow: one takes as long as many of another kind, so these are computed by a thread of their own.
         field: (body, index) -> where the item stands in it, for messages.
     """
 
@@ -42,6 +43,7 @@ class Operation:
     run: Callable[[Predictor, Sequence[Any], Any], Sequence[Any]]
     reply: Callable[[str, Any, Sequence[Any]], schemas.Answers]
     options: Callable[[Any], Hashable] = lambda body: None
+    slow: bool = False
     field: Callable[[Any, int], str] = lambda body, index: "text" if body.texts is None else f"texts[{index}]"
 
 
@@ -226,6 +228,7 @@ OPERATIONS = (
         answer=schemas.ExplainAnswers,
         able=lambda predictor: True,
         items=lambda body: [body.text],
+        slow=True,
         field=lambda body, index: "text",
         options=lambda body: (
             body.pair,

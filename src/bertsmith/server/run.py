@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import signal
 import socket
@@ -18,7 +17,7 @@ from bertsmith.server.app import Service, build_app
 from bertsmith.server.logs import Log
 from bertsmith.server.models import Models
 
-SWITCH_S = 0.0005  # a computing thread that waits for the interpreter gets it from the loop after so long
+SWITCH_S = 0.005
 ENDING_S = 5.0  # beyond the time of a request, until connections are cut
 
 
@@ -85,10 +84,9 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._service.worker.draining = True
+        self._service.drain()
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._service.log.event("ending", waiting=self._service.worker.waiting)
-        await asyncio.sleep(0)
+        self._service.log.event("ending", waiting=self._service.waiting)
         await super().shutdown(sockets)

@@ -22,8 +22,8 @@ from bertsmith.server.refusals import ClientGoneError, DeadlineError, Overloaded
 
 # A round is what is computed before the queue is looked at again: as many tokens as take about so long, by the speed
 # that was seen, and within these bounds. Longer rounds batch better; shorter ones keep others waiting less.
-ROUND_S = 0.4
-ROUND_TOKENS = (BATCH_TOKENS // 2, 8 * BATCH_TOKENS)
+ROUND_S = 0.5
+ROUND_TOKENS = (BATCH_TOKENS, 8 * BATCH_TOKENS)
 
 
 class Group(NamedTuple):
