@@ -116,6 +116,18 @@ def test_batches_hold_each_text_once_and_keep_the_budget(lengths, budget):
         assert len(batch) == 1 or max(lengths[i] for i in batch) * len(batch) <= budget
 
 
+@given(st.lists(st.integers(1, 60)), st.integers(1, 200), st.integers(2, 4))
+def test_batches_side_by_side_are_as_many_for_each_core_and_about_as_large(lengths, budget, cores):
+    one = token_budget_batches(lengths, budget)
+    batches = token_budget_batches(lengths, budget, at_once=cores)
+    assert [index for batch in batches for index in batch] == [index for batch in one for index in batch]
+    if len(one) > 1:
+        count = -(-len(one) // cores) * cores
+        assert len(batches) <= count
+        for batch in batches:
+            assert sum(lengths[i] for i in batch) <= sum(lengths) / count + max(lengths)
+
+
 @given(st.integers(0, 300), st.integers(2, 40), st.integers(0, 20))
 def test_windows_cover_every_token_and_overlap(tokens, room, overlap):
     overlap = min(overlap, room - 1)

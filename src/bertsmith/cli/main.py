@@ -96,6 +96,13 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 
         The walk from the words to the guess, all attention heads, and the words that made the prediction.""",
     ),
+    "serve": (
+        "serve:serve",
+        """Answer over HTTP: fill, classify, tag, answer, choose, embed, explain, and embeddings in OpenAI's shape.
+
+        Requests that come together are computed together; what is too much is refused at once. Needs the extra
+        `serve`. Ends on SIGTERM or Ctrl-C, once what it has taken is answered.""",
+    ),
     "bench train": (
         "bench:train",
         """What pretraining needs on this machine: tokens/s, memory, and hours for each size, by taking steps.

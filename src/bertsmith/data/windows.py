@@ -144,7 +144,7 @@ def batch_windows(encoded: Sequence[Encoded], *, room: int = 0) -> WindowBatch:
     )
 
 
-def token_budget_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+def token_budget_batches(lengths: Sequence[int], budget: int, *, at_once: int = 1) -> list[list[int]]:
     """Indices of texts in batches of similar length.
 
     Sorted by length, longest first, so that padding is small and a batch that is too large for the memory is
@@ -153,6 +153,8 @@ def token_budget_batches(lengths: Sequence[int], budget: int) -> list[list[int]]
     Args:
         lengths: tokens of each text.
         budget: tokens a batch, padding counted.
+        at_once: batches that are computed side by side. If one batch is not enough, there are as many for each, all
+            of about as many tokens, so that none waits for another.
     """
     batches: list[list[int]] = []
     longest = 0
@@ -161,7 +163,19 @@ def token_budget_batches(lengths: Sequence[int], budget: int) -> list[list[int]]
             batches.append([])
             longest = lengths[index]
         batches[-1].append(index)
-    return batches
+    if min(len(batches), at_once) < 2:
+        return batches
+    return _evened(lengths, [index for batch in batches for index in batch], at_once * -(-len(batches) // at_once))
+
+
+def _evened(lengths: Sequence[int], ordered: list[int], count: int) -> list[list[int]]:
+    """Indices in `count` runs of about as many tokens; fewer where there are not as many texts."""
+    ends = np.cumsum([lengths[index] for index in ordered])
+    middles = ends - np.array([lengths[index] for index in ordered]) / 2
+    batches: list[list[int]] = [[] for _ in range(count)]
+    for index, middle in zip(ordered, middles.tolist(), strict=True):
+        batches[int(middle * count / ends[-1])].append(index)
+    return [batch for batch in batches if batch]
 
 
 def sliding_windows(tokens: int, room: int, overlap: int) -> list[range]:

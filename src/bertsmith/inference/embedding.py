@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bertsmith.data.windows import sliding_windows, token_budget_batches
 from bertsmith.model.bert import Bert
-from bertsmith.model.cores import side_by_side
+from bertsmith.model.cores import at_once, side_by_side
 from bertsmith.model.device import on_device
 from bertsmith.text.wordpiece import WordPiece
 
@@ -30,7 +30,7 @@ def embed_texts(
     bodies, owners = _windows(tokenizer, texts, bert.config.max_position_embeddings - 2)
     vectors = np.zeros((len(texts), bert.config.hidden_size), dtype=np.float32)
     weights = np.zeros((len(texts), 1), dtype=np.float32)
-    batches = token_budget_batches([len(body) for body in bodies], batch_tokens)
+    batches = token_budget_batches([len(body) for body in bodies], batch_tokens, at_once=at_once(bert.device))
     pooled = side_by_side(lambda batch: _pooled(bert, [bodies[i] for i in batch], pooling), batches, bert.device)
     for batch, made in zip(batches, pooled, strict=True):
         for index, vector in zip(batch, made, strict=True):

@@ -18,6 +18,11 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 
+def at_once(device: torch.device) -> int:
+    """How many batches `side_by_side` computes at once."""
+    return torch.get_num_threads() if device.type == "cpu" else 1
+
+
 def side_by_side(work: Callable[[Item], Made], items: Sequence[Item], device: torch.device) -> Iterator[Made]:
     """What `work` makes of each item, in order; without gradients, under the caller's autocast.
 
@@ -26,8 +31,8 @@ def side_by_side(work: Callable[[Item], Made], items: Sequence[Item], device: to
         items: batches.
         device: where they are computed; a GPU takes one after the other.
     """
-    cores = torch.get_num_threads()
-    if device.type != "cpu" or min(cores, len(items)) < 2:
+    cores = at_once(device)
+    if min(cores, len(items)) < 2:
         return map(work, items)
     mixed, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 

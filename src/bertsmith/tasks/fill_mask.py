@@ -19,7 +19,7 @@ from torch import Tensor
 from bertsmith.data.windows import BATCH_TOKENS, Encoded, Window, batch_windows, token_budget_batches
 from bertsmith.errors import InputError
 from bertsmith.model.bert import Bert
-from bertsmith.model.cores import side_by_side
+from bertsmith.model.cores import at_once, side_by_side
 from bertsmith.tasks.places import read_places
 from bertsmith.text.wordpiece import WordPiece
 
@@ -103,7 +103,9 @@ def fill_texts(
         for index in batch:
             found[index] = [next(best) for _ in windows[index].places]
 
-    batches = token_budget_batches([len(window.input_ids) for window in windows], BATCH_TOKENS)
+    batches = token_budget_batches(
+        [len(window.input_ids) for window in windows], BATCH_TOKENS, at_once=at_once(bert.device)
+    )
     deque(side_by_side(find, batches, bert.device), maxlen=0)
     coming = chain.from_iterable(found)
     return [[_answers(tokenizer, next(coming), home) for home in each] for each in homes]

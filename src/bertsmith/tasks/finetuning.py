@@ -25,7 +25,7 @@ from bertsmith.data.labelled.examples import BadExamples, Labelled
 from bertsmith.data.windows import BATCH_TOKENS, Encoded, Window, WindowBatch, batch_windows, token_budget_batches
 from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.model.bert import Bert
-from bertsmith.model.cores import side_by_side
+from bertsmith.model.cores import at_once, side_by_side
 from bertsmith.model.device import on_device
 from bertsmith.tasks.findings import Findings
 from bertsmith.tasks.places import read_places
@@ -280,6 +280,6 @@ def each_window(
         for index, part in zip(indices, np.split(values, np.cumsum(batch.places_of)[:-1]), strict=True):
             outputs[index][:] = part
 
-    batches = token_budget_batches([len(window.input_ids) for window in windows], batch_tokens)
+    batches = token_budget_batches([len(window.input_ids) for window in windows], batch_tokens, at_once=at_once(device))
     deque(side_by_side(fill, batches, device), maxlen=0)
     return outputs

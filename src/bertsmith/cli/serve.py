@@ -1,0 +1,38 @@
+"""`bertsmith serve MODEL…`."""
+
+from importlib.util import find_spec
+from typing import Annotated
+
+from cyclopts import Group, Parameter
+
+from bertsmith.cli.common import ConfigFile, Json, PrecisionOption, answer, reporter
+from bertsmith.errors import ConfigError
+from bertsmith.serve_config import ServeConfig
+
+NEEDED = ("fastapi", "uvicorn", "prometheus_client")
+
+
+def serve(
+    models: Annotated[
+        list[str], Parameter(help="Model folders; each has its folder's name, or give NAME=FOLDER.", negative="")
+    ],
+    *,
+    options: Annotated[ServeConfig, Parameter(name="*", group=Group("Serving", sort_key=20))] = ServeConfig(),
+    precision: PrecisionOption = "float32",
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    if any(find_spec(name) is None for name in NEEDED):
+        raise ConfigError("serving needs fastapi, uvicorn and prometheus-client: pip install 'bertsmith[serve]'")
+    from bertsmith.server.models import load_models
+    from bertsmith.server.run import serve as run
+
+    loaded = load_models(models, precision=precision)
+
+    def ready(url: str) -> None:
+        if as_json:
+            answer({"url": url, "models": list(loaded)})
+        else:
+            reporter().say(f"{', '.join(loaded)}: {url}/v1/models; what can be asked: {url}/openapi.json")
+
+    run(loaded, options, ready=ready)
