@@ -2,8 +2,8 @@
 
     python bench/serve.py MODEL [--seconds 20] [--rounds 3] [--clients 32] [--overload-seconds 60]
 
-The requests are texts of 8 to 256 tokens, every other one to be classified, the others to be embedded; a model without a
-classifier gets one of random weights. Both sides are processes of their own with the same weights, in float32, and
+The requests are texts of 8 to 256 tokens, every other one to be classified, the others to be embedded; a model without
+a classifier gets one of random weights. Both sides are processes of their own with the same weights, in float32, and
 take turns. Every answer is compared with its own request's.
 """
 
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,10 +105,11 @@ def side_by_side(ports: dict[str, int], questions: list[Question], options: argp
             single[side].append(asyncio.run(closed_load(port, questions[:20], clients=1, seconds=options.seconds / 4)))
     for side in ports:
         rates = [tally.goodput for tally in many[side]]
+        statuses = sum((Counter(tally.statuses) for tally in many[side]), start=Counter[int]())
         print(
             f"{side}: {median(rates):.1f} right answers/s with {options.clients} clients "
             f"({', '.join(f'{rate:.1f}' for rate in rates)}), wrong {sum(t.wrong for t in many[side])}, "
-            f"lost {sum(t.lost for t in many[side])}, statuses {dict(sum((t.statuses for t in many[side]), start=many[side][0].statuses.__class__()))}; "
+            f"lost {sum(t.lost for t in many[side])}, statuses {dict(statuses)}; "
             f"p50 of one client {median(t.percentile(0.5) for t in single[side]) * 1000:.1f} ms"
         )
     ours, peer = (median(tally.goodput for tally in many[side]) for side in ("ours", "peer"))
@@ -122,8 +124,10 @@ def overload(port: int, pid: int, questions: list[Question], options: argparse.N
         tally = asyncio.run(open_load(port, questions, rate=rate, seconds=options.overload_seconds))
     print(
         f"overload: peak {peak.goodput:.1f}/s; {rate:.0f} requests/s for {options.overload_seconds:g} s: "
-        f"{tally.goodput:.1f} right answers/s ({tally.goodput / peak.goodput:.0%}), statuses {dict(tally.statuses)}, "
-        f"wrong {tally.wrong}, lost {tally.lost}, p50 {tally.percentile(0.5):.2f} s, p99 {tally.percentile(0.99):.2f} s; "
+        f"{tally.goodput:.1f} right answers/s ({tally.goodput / peak.goodput:.0%}), "
+        f"statuses {dict(tally.statuses)}, "
+        f"wrong {tally.wrong}, lost {tally.lost}, p50 {tally.percentile(0.5):.2f} s, "
+        f"p99 {tally.percentile(0.99):.2f} s; "
         f"memory {megabytes[0]} MB at first, {max(megabytes)} at most, {megabytes[-1]} at last"
     )
 

@@ -1,4 +1,4 @@
-"""The peer: FastAPI as its tutorial shows it, and the pipelines of `transformers`. `python -m serving.peer FOLDER PORT`."""
+"""FastAPI as its tutorial shows it, and the pipelines of `transformers`: `python -m serving.peer FOLDER PORT`."""
 
 from __future__ import annotations
 
