@@ -30,6 +30,7 @@ from bertsmith.config import CorpusConfig
 from bertsmith.data.cleaning.decide import decide
 from bertsmith.data.cleaning.passes import Cleaning, clean_corpus
 from bertsmith.data.cleaning.survey import KEPT
+from bertsmith.data.engines import LocalEngine
 from bertsmith.data.units import group_sources
 from bertsmith.progress import Silent
 from bertsmith.text.corpus import list_sources, read_corpus
@@ -109,7 +110,8 @@ def measure(
             group_sources(list_sources([str(folder / "*.txt")])),
             building,
             cleaning=Cleaning(config),
-            reading=READING.but(workers=workers),
+            reading=READING,
+            engine=LocalEngine(workers),
             reporter=Silent(),
         )
     seconds, used = time.perf_counter() - started, _processor_seconds() - used

@@ -107,6 +107,8 @@ class Workers:
 def serve_jobs(handle: Callable[[Job], Any]) -> None:
     """The worker's side: answer each line of stdin until it ends, or nobody listens any more."""
     for line in sys.stdin:
+        if not line.endswith("\n"):  # the parent was killed while it wrote
+            return
         try:
             answer: Job = {"answer": handle(json.loads(line))}
         except BertsmithError as error:
