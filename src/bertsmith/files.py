@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -25,7 +26,9 @@ __all__ = [
     "link_or_copy",
     "locked",
     "make_folder",
+    "sealed",
     "sync_folder",
+    "unsealed",
     "write_json",
     "write_text",
 ]
@@ -158,6 +161,27 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any, *, indent: int | None = 2) -> None:
     """Write a JSON file atomically, keys in the order given."""
     write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+
+
+def sealed(record: dict[str, Any]) -> dict[str, Any]:
+    """A record of JSON values with a checksum of itself, by which `unsealed` knows one of which a bit has flipped."""
+    return {**record, "own_sha256": _digest(record)}
+
+
+def unsealed(record: dict[str, Any]) -> dict[str, Any]:
+    """The record that was sealed.
+
+    Raises:
+        ValueError: it is another one, or has no seal.
+    """
+    bare = {name: value for name, value in record.items() if name != "own_sha256"}
+    if record.get("own_sha256") != _digest(bare):
+        raise ValueError("its checksum does not match")
+    return bare
+
+
+def _digest(record: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def crc32_of(path: Path) -> int:

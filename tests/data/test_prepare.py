@@ -14,6 +14,7 @@ from bertsmith.data import build, units
 from bertsmith.data.prepare import prepare_corpus
 from bertsmith.data.shards import PreparedCorpus, open_corpus
 from bertsmith.errors import BertsmithError, ConfigError, CorpusError, PreparedCorpusError
+from bertsmith.files import sealed
 from bertsmith.prepare_config import PrepareConfig
 from bertsmith.progress import Silent
 from bertsmith.text.wordpiece import WordPiece
@@ -257,8 +258,8 @@ def test_a_manifest_of_another_version_or_without_a_key_is_an_error(
     path.write_text(json.dumps({**manifest, "format_version": 3, "index_crc32": None}))
     with pytest.raises(PreparedCorpusError, match="format version 3"):
         open_corpus(path.parent)
-    del manifest["made_from"]
-    path.write_text(json.dumps(manifest))
+    del manifest["made_from"], manifest["own_sha256"]
+    path.write_text(json.dumps(sealed(manifest)))
     with pytest.raises(PreparedCorpusError, match="without made_from"):
         open_corpus(path.parent)
 

@@ -20,7 +20,7 @@ from bertsmith.data.prepare import prepare_corpus
 from bertsmith.data.remote_corpus import open_place
 from bertsmith.data.shards import FORMAT_VERSION, PreparedCorpus, ShardEntry, ShardIndex, open_corpus
 from bertsmith.errors import ConfigError, PreparedCorpusError, StoreError
-from bertsmith.files import crc32_of, write_json
+from bertsmith.files import crc32_of, sealed, write_json
 from bertsmith.prepare_config import PrepareConfig
 from bertsmith.progress import Silent
 from bertsmith.text.wordpiece import WordPiece
@@ -307,7 +307,7 @@ def test_an_index_of_many_shards_takes_no_memory(tmp_path: Path, tokenizer: Word
         "counts": {},
         "index_crc32": crc32_of(tmp_path / "index.arrow"),
     }
-    write_json(tmp_path / "manifest.json", manifest)
+    write_json(tmp_path / "manifest.json", sealed(manifest))
     del entries
     tracemalloc.start()
     corpus = open_corpus(tmp_path)

@@ -35,7 +35,6 @@ def prepare(text: Path, out: Path) -> dict[str, bytes]:
         tokenizer=TokenizerConfig(vocab_size=200),
         config=CorpusConfig(workers=1, held_out_share=0.1),
         seed=0,
-        shard_tokens=10_000,
         reporter=Silent(),
     )
     return {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}

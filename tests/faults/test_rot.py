@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from bertsmith.config import CorpusConfig, TokenizerConfig
-from bertsmith.data.prepare import prepare_corpus
+from bertsmith.cli.main import main
+from bertsmith.data.shards import open_corpus
 from bertsmith.errors import PreparedCorpusError
-from bertsmith.progress import Silent
 from bertsmith.training import loop
 from bertsmith.training.checkpoints import list_checkpoints
 from training.runs import run, weights, write_corpus
@@ -21,15 +20,8 @@ from training.runs import run, weights, write_corpus
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of several shards, each read in eight steps or so."""
     folder = tmp_path_factory.mktemp("rot")
-    prepare_corpus(
-        [str(write_corpus(folder))],
-        folder / "corpus",
-        tokenizer=TokenizerConfig(vocab_size=200),
-        config=CorpusConfig(workers=1, held_out_share=0.1),
-        seed=0,
-        shard_tokens=2000,
-        reporter=Silent(),
-    )
+    words = "prepare --vocab-size 200 --workers 1 --held-out-share 0.1 --shard-tokens 2000"
+    assert main([*words.split(), str(write_corpus(folder)), "--out", str(folder / "corpus")]) == 0
     return folder / "corpus"
 
 
@@ -95,3 +87,19 @@ def test_a_checkpoint_of_which_one_bit_has_flipped_is_passed_over(
     flip(list_checkpoints(tmp_path / "run/training/checkpoints")[-1] / "model.safetensors")
     run(corpus, tmp_path / "run")
     assert weights(tmp_path / "run") == straight
+
+
+def test_any_bit_of_a_manifest_that_has_flipped_is_noticed(corpus: Path, tmp_path: Path) -> None:
+    for path in corpus.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    manifest = tmp_path / "manifest.json"
+    good, whole = open_corpus(corpus), manifest.read_bytes()
+    manifest.unlink()
+    for place in range(len(whole)):
+        harmed = bytearray(whole)
+        harmed[place] ^= 1 << (place % 7)
+        manifest.write_bytes(harmed)
+        with pytest.raises(PreparedCorpusError, match=r"manifest\.json: (damaged|format version)"):
+            open_corpus(tmp_path)
+    manifest.write_bytes(whole)
+    assert open_corpus(tmp_path).fingerprint == good.fingerprint

@@ -26,7 +26,7 @@ from bertsmith.data.shards import FORMAT_VERSION, INDEX, ShardEntry, ShardIndex,
 from bertsmith.data.units import Group, Reading, Unit, group_sources, read_units, warn_of_skipped
 from bertsmith.data.workers import Job
 from bertsmith.errors import CorpusError
-from bertsmith.files import atomic_path, crc32_of, write_json
+from bertsmith.files import atomic_path, crc32_of, sealed, write_json
 from bertsmith.prepare_config import PrepareConfig
 from bertsmith.progress import Reporter
 from bertsmith.text.corpus import no_document
@@ -229,7 +229,7 @@ class Build:
             "skipped": [asdict(bad) for bad in skipped],
             **({"cleaning": cleaned.account} if cleaned else {}),
         }
-        write_json(self.folder / "manifest.json", manifest)
+        write_json(self.folder / "manifest.json", sealed(manifest))
         for name in ("token_counts.npy", INDEX, "manifest.json"):
             self.output.deliver(name)
         self.output.close()

@@ -60,18 +60,15 @@ def prepare_corpus(
     wanted = _wanted(sources, parts, tokenizer, config, seed, making, cleaning)
     output = output_of(out, Path(making.staging) if making.staging else None)
     done = is_prepared_place(output.place)
-    if done:
-        prepared = open_place(output.place)
-        check_same(output.place, prepared.manifest["made_from"], wanted)
-        output.close()  # of a build that was killed after its last word
-    else:
-        with (
-            locked(Path(output.place), output.folder / BUILDING / "lock"),
-            engine_of(making.engine, config.workers) as engine,
-        ):
-            build = Build(corpus, sources, wanted, output, engine, config, making, cleaning, reporter)
-            build.run(tokenizer, parts)
-        prepared = open_place(output.place)
+    if not done:
+        with locked(Path(output.place), output.folder / BUILDING / "lock"):
+            if not is_prepared_place(output.place):  # another process may have come to its end before it was locked
+                with engine_of(making.engine, config.workers) as engine:
+                    build = Build(corpus, sources, wanted, output, engine, config, making, cleaning, reporter)
+                    build.run(tokenizer, parts)
+    prepared = open_place(output.place)
+    check_same(output.place, prepared.manifest["made_from"], wanted)
+    output.close()  # also of a build that was killed after its last word
     reporter.say(
         f"{output.place} is prepared already: {_summary(prepared)}"
         if done

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bertsmith.errors import PreparedCorpusError
-from bertsmith.files import atomic_path, crc32_of
+from bertsmith.files import atomic_path, crc32_of, unsealed
 
 FORMAT_VERSION = 2
 INDEX = "index.arrow"
@@ -218,6 +218,8 @@ def parse_manifest(data: bytes, place: str) -> dict[str, Any]:
     try:
         manifest = json.loads(data)
         version = manifest["format_version"]
+        if version == FORMAT_VERSION:
+            manifest = unsealed(manifest)
         absent = {"fingerprint", "tokenizer", "made_from", "counts", "index_crc32"} - manifest.keys()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PreparedCorpusError(f"{place}: damaged ({error}). {REMAKE}") from None

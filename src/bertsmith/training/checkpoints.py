@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bertsmith.errors import CheckpointError
-from bertsmith.files import READABLE, disk_full_named, link_or_copy, sync_folder
+from bertsmith.files import READABLE, disk_full_named, link_or_copy, sealed, sync_folder, unsealed
 from bertsmith.training.ranks import Ranks
 
 _FILES = ("model.safetensors", "optimizer.safetensors")
@@ -85,7 +85,7 @@ def _write(folder: Path, checkpoint: Checkpoint) -> None:
         "state": checkpoint.state,
         "sha256": {file.name: _sha256(file) for file in sorted(folder.iterdir())},
     }
-    (folder / "state.json").write_text(json.dumps({**state, "own_sha256": _digest(state)}, indent=2))
+    (folder / "state.json").write_text(json.dumps(sealed(state), indent=2))
     for file in folder.iterdir():
         file.chmod(READABLE)
         with file.open("rb+") as written:
@@ -105,10 +105,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: a file is missing or is not what was written.
     """
     try:
-        record = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        own = record.pop("own_sha256")
-        if own != _digest(record):
-            raise CheckpointError(f"{path / 'state.json'}: its checksum does not match")
+        record = unsealed(json.loads((path / "state.json").read_text(encoding="utf-8")))
         for name in {*_FILES, *record["sha256"]}:
             if _sha256(path / name) != record["sha256"][name]:
                 raise CheckpointError(f"{path / name}: its checksum does not match")
@@ -172,7 +169,3 @@ def path_of(folder: Path, step: int) -> Path:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _digest(record: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
