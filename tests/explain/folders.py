@@ -6,7 +6,7 @@ import torch
 
 from bertsmith.config import HeadConfig, ModelConfig
 from bertsmith.model.bert import Bert
-from bertsmith.model.folder import read_for_task, write_model_folder
+from bertsmith.model.folder import read_for_task, read_model_folder, write_model_folder
 from bertsmith.text.wordpiece import WordPiece
 
 HEADS = {
@@ -47,4 +47,16 @@ def modern_folder(encoder: Path, out: Path) -> Path:
     modern = {"architecture": "modernbert", "local_attention": 4, "global_rope_theta": 500.0, "local_rope_theta": 30.0}
     config = ModelConfig(vocab_size=tokenizer.vocab_size, initializer_range=0.3, **shape, **modern)
     write_model_folder(Bert(config, generator=torch.Generator().manual_seed(5)), out)
+    return out
+
+
+def moved_folder(source: Path, out: Path) -> Path:
+    """The same model with every weight moved a little."""
+    bert, _ = read_model_folder(source)
+    generator = torch.Generator().manual_seed(11)
+    with torch.no_grad():
+        for weight in bert.parameters():
+            weight += 0.15 * torch.randn(weight.shape, generator=generator)
+    write_model_folder(bert, out)
+    WordPiece.load(source).save(out)
     return out

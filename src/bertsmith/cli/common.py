@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from bertsmith.cleaning_config import CleaningConfig
 from bertsmith.config import CorpusConfig, Precision, PretrainConfig, TokenizerConfig
+from bertsmith.errors import InputError
 from bertsmith.finetune_config import LabelledConfig
 from bertsmith.prepare_config import PrepareConfig
 from bertsmith.progress import Terminal
@@ -78,3 +80,15 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Iterable[Any]]
     for row in rows:
         table.add_row(*(Text(f"{cell:.3f}" if isinstance(cell, float) else str(cell)) for cell in row))
     stdout().print(table)
+
+
+def lines_of_file(file: str) -> list[str]:
+    """The lines of a text file; of stdin where it is "-"."""
+    try:
+        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        lines = data.decode("utf-8").removesuffix("\n").split("\n")  # splitlines() would split at more
+        return [line.rstrip("\r") for line in lines] if data else []
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: byte {error.start} is not UTF-8 ({error.reason})") from None
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from None

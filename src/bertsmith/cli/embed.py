@@ -1,12 +1,11 @@
 """`bertsmith embed MODEL FILE`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from bertsmith.cli.common import ConfigFile, Json, Model, PrecisionOption, answer, reporter
+from bertsmith.cli.common import ConfigFile, Json, Model, PrecisionOption, answer, lines_of_file, reporter
 from bertsmith.errors import InputError
 
 
@@ -28,7 +27,7 @@ def embed(
         out = Path(file).with_suffix(".npy")
     if out is not None and out.exists() and (out.suffix != ".npy" or out.is_dir()):
         raise InputError(f"--out {out} is there already and no .npy file; choose another name")
-    texts = _lines(file)
+    texts = lines_of_file(file)
 
     import numpy as np
 
@@ -44,14 +43,3 @@ def embed(
     if as_json:
         shown = {"out": out} if out is not None else {"embeddings": vectors.tolist()}
         answer({"shape": list(vectors.shape), "pooling": pooling, **shown})
-
-
-def _lines(file: str) -> list[str]:
-    try:
-        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        lines = data.decode("utf-8").removesuffix("\n").split("\n")  # splitlines() would split at more
-        return [line.rstrip("\r") for line in lines] if data else []
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file}: byte {error.start} is not UTF-8 ({error.reason})") from None
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror})") from None

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from bertsmith.cli.common import ConfigFile, Json, Model, answer, reporter
+from bertsmith.cli.common import ConfigFile, Json, Model, answer, lines_of_file, reporter
 from bertsmith.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,16 +24,33 @@ def explain(
     evidence: Annotated[
         bool, Parameter(help="Seek which words made the prediction; it takes most of the time.")
     ] = True,
+    compare: Annotated[
+        list[str] | None,
+        Parameter(
+            consume_multiple=True,
+            help="Another model of this shape, to see what moved: what this one was fine-tuned from, or a checkpoint, "
+            "my-bert/training/checkpoints/step-…; step-0 is the start, the folder checkpoints all.",
+        ),
+    ] = None,
+    sample: Annotated[
+        str | None,
+        Parameter(help="With --compare: a text file, a text a line, whose tokens tell how alike layers are."),
+    ] = None,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
     if out.suffix not in (".html", ".json"):
         raise ConfigError(f"--out {out}: a page ends in .html, the numbers in .json")
+    if sample is not None and not compare:
+        raise ConfigError("--sample has no use without --compare")
+    texts = lines_of_file(sample) if sample is not None else []
     from bertsmith.explain.predictor import load
     from bertsmith.files import write_text
 
     several = [choice.strip() for choice in choices.split(",")] if choices else None
-    explained = load(model).explain(text, pair, question=question, choices=several, top_k=top_k, evidence=evidence)
+    predictor = load(model)
+    explained = predictor.explain(text, pair, question=question, choices=several, top_k=top_k, evidence=evidence)
+    explained = predictor.compare(explained, *(compare or ()), sample=texts)
     if out.suffix == ".json":
         import json
 
@@ -47,7 +64,7 @@ def explain(
 
 
 def _said(explained: "Explanation") -> dict[str, Any]:
-    """Tokens, guesses at the masks, and the words' shares in what was predicted."""
+    """Tokens, guesses at the masks, the words' shares in what was predicted, and what moved."""
     tokens = [token.text for token in explained.recording.tokens]
     masks = [
         {
@@ -60,4 +77,14 @@ def _said(explained: "Explanation") -> dict[str, Any]:
         {"target": each.target, "value": each.value, "baseline": each.baseline, "shares": each.integrated.tolist()}
         for each in explained.evidence
     ]
-    return {"tokens": tokens, "masks": masks, "evidence": shares}
+    beside = [
+        {
+            "model": each.other.recording.model,
+            "weights": {drift.name: drift.change for drift in each.weights},
+            "cka": each.cka.tolist(),
+            "cka_tokens": each.sample_tokens,
+            "attention": each.attention.tolist(),
+        }
+        for each in explained.beside
+    ]
+    return {"tokens": tokens, "masks": masks, "evidence": shares, "beside": beside}

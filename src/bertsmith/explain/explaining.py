@@ -15,7 +15,7 @@ from bertsmith.explain.explanation import Explanation
 from bertsmith.explain.heads import Floats, TaskSteps, array, before_outputs, read_by_head, read_lens
 from bertsmith.explain.hidden_words import hide_each_word
 from bertsmith.explain.reading import Reader
-from bertsmith.explain.recording import Pass, places, record, run
+from bertsmith.explain.recording import Pass, Recording, places, record, run
 from bertsmith.explain.targets import evidence_of_answer, evidence_of_masks
 from bertsmith.model.bert import Bert
 from bertsmith.tasks.finetuning import FinetuneTask
@@ -54,22 +54,47 @@ def explain_task(bert: Bert, task: FinetuneTask[Any, Any], example: Any, *, mode
     Raises:
         InputError: the example is read in several windows.
     """
+    encoded, answer = _answered(bert, task, example)
+    choice = getattr(answer, "index", 0)
+    tokens = Reader(task.tokenizer).example(example, choice)
+    made = run(bert, tokens)
+    steps = _task_steps(bert, made, encoded, example, choice, answer)
+    texts = _texts_of(example, choice)
+    recording = record(bert, task.tokenizer, tokens, texts, model=model, top_k=1, task=steps, made=made)
+    found = evidence_of_answer(bert, made, recording, steps) if evidence else ()
+    return Explanation(recording, task.tokenizer.tokens, evidence=found)
+
+
+def record_beside(
+    bert: Bert, tokenizer: WordPiece, task: FinetuneTask[Any, Any] | None, shown: Recording, *, model: str
+) -> Explanation:
+    """What another model makes of the tokens of a recording; its own answer too, where it is for the same task.
+
+    Args:
+        bert: the other model.
+        tokenizer: its own.
+        task: what it was fine-tuned for; None where it was not.
+        shown: the recording.
+        model: what to call the other.
+    """
+    made, steps = run(bert, shown.tokens), None
+    if task is not None and shown.task is not None and task.name == shown.task.name:
+        encoded, answer = _answered(bert, task, shown.task.example)
+        steps = _task_steps(bert, made, encoded, shown.task.example, shown.task.choice, answer)
+    top_k = 1 if shown.masked_lm is None else shown.masked_lm.ids.shape[1]
+    recording = record(bert, tokenizer, shown.tokens, shown.texts, model=model, top_k=top_k, task=steps, made=made)
+    return Explanation(recording, tokenizer.tokens)
+
+
+def _answered(bert: Bert, task: FinetuneTask[Any, Any], example: Any) -> tuple[Encoded, Any]:
+    """An example as windows, and the answer to it."""
     (encoded,) = task.encode([example])
     if task.slides(encoded):
         raise InputError(
             f"the text is longer than the {task.window_tokens} tokens that the model reads at once, and one window is "
             "explained at a time: shorten the text"
         )
-    logits = [_task_logits(bert, window) for window in encoded.windows]
-    answer = task.join(example, encoded, logits)
-    choice = getattr(answer, "index", 0)
-    tokens = Reader(task.tokenizer).example(example, choice)
-    made = run(bert, tokens)
-    steps = _task_steps(bert, task, made, encoded, choice, answer)
-    texts = _texts_of(example, choice)
-    recording = record(bert, task.tokenizer, tokens, texts, model=model, top_k=1, task=steps, made=made)
-    found = evidence_of_answer(bert, made, recording, steps) if evidence else ()
-    return Explanation(recording, task.tokenizer.tokens, evidence=found)
+    return encoded, task.join(example, encoded, [_task_logits(bert, window) for window in encoded.windows])
 
 
 def _texts_of(example: Any, choice: int) -> list[str]:
@@ -104,9 +129,7 @@ def _task_logits(bert: Bert, window: Window) -> Floats:
 
 
 @torch.no_grad()
-def _task_steps(
-    bert: Bert, task: FinetuneTask[Any, Any], made: Pass, encoded: Encoded, choice: int, answer: Any
-) -> TaskSteps:
+def _task_steps(bert: Bert, made: Pass, encoded: Encoded, example: Any, choice: int, answer: Any) -> TaskSteps:
     at = places(encoded.windows[choice].places.tolist())
     read = read_by_head(bert, made.states)[0, torch.from_numpy(at).to(bert.device)]  # (P, D)
     assert bert.head is not None
@@ -117,5 +140,6 @@ def _task_steps(
         read=array(before_outputs(bert, read)),
         logits=array(bert.task_logits(read)),
         answer=answer,
+        example=example,
         choice=choice,
     )

@@ -20,6 +20,8 @@ from bertsmith.explain.recording import Recording
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from bertsmith.explain.comparing import Comparison
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -31,6 +33,7 @@ class Explanation:
         lens: the guesses after each layer, at the tokens worth watching; None without a masked LM head.
         hidden_words: what would be guessed for each word if it were hidden; empty without the head.
         evidence: which words made the prediction: one for each [MASK], or for what a fine-tuned model says.
+        beside: other models on the same tokens, see `Predictor.compare`.
     """
 
     recording: Recording
@@ -38,6 +41,7 @@ class Explanation:
     lens: Lens | None = None
     hidden_words: tuple[HiddenWord, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+    beside: tuple[Comparison, ...] = ()
 
     @cached_property
     def roles(self) -> list[list[Role]]:

@@ -78,6 +78,7 @@ class TaskSteps:
         read: (P, D) what its last matrix reads there: O, or what the pooler makes of it.
         logits: (P, O).
         answer: what `predict` gives: a Classification, a float, a Tagging, an AnswerSpan or a Choice.
+        example: what was asked.
         choice: of `choose`, which continuation this is.
     """
 
@@ -87,6 +88,7 @@ class TaskSteps:
     read: Floats
     logits: Floats
     answer: Any
+    example: Any = None
     choice: int = 0
 
 

@@ -6,6 +6,8 @@ The page reads it with `page/numbers.js`; in Python it is `unpack`.
 from __future__ import annotations
 
 import base64
+import dataclasses
+import math
 import zlib
 from typing import Any
 
@@ -47,3 +49,18 @@ def unpack(packed: dict[str, Any]) -> dict[str, NDArray[Any]]:
         kind = np.dtype(place["type"]).newbyteorder("<")
         found[name] = np.frombuffer(content, kind, count, place["offset"]).reshape(place["shape"])
     return found
+
+
+def plain(value: Any) -> Any:
+    """JSON's types of dataclasses and small arrays; floats as the shortest decimals of float32."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist()) if value.dtype.kind != "f" else [plain(each) for each in value]
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, float | np.floating):
+        return float(f"{value:.8g}") if math.isfinite(value) else None
+    return value

@@ -9,7 +9,6 @@ Letters: T tokens, L layers, N heads, H head width, D hidden width, K guesses.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bertsmith.explain.beside_data import BESIDE_BYTES, beside_data, task_data
 from bertsmith.explain.explanation import Explanation
 from bertsmith.explain.heads import Floats
-from bertsmith.explain.packing import Packer
+from bertsmith.explain.packing import Packer, plain
 from bertsmith.explain.recording import Recording
 
 FORMAT = 1
@@ -59,7 +59,8 @@ DETAILS = (
 def page_data(explanation: Explanation, *, whole: bool = False) -> dict[str, Any]:
     """See `Explanation.as_json`."""
     recording = explanation.recording
-    detail = WHOLE if whole else _fitting(recording)
+    room = ROOM_BYTES - (BESIDE_BYTES if explanation.beside else 0)
+    detail = WHOLE if whole else _fitting(recording, room)
     worked = worth_working(explanation)[: detail.rows] if detail.rows else list(range(len(recording.tokens)))
     packer = Packer()
     _add_tokens(packer, recording, detail)
@@ -77,10 +78,11 @@ def page_data(explanation: Explanation, *, whole: bool = False) -> dict[str, Any
         "vocabulary": _pieces(explanation),
         "roles": [[dataclasses.asdict(role) for role in layer] for layer in explanation.roles],
         "next_sentence": _next_sentence(recording),
-        "lens": _plain(explanation.lens),
-        "hidden_words": _plain(explanation.hidden_words),
-        "evidence": _plain(explanation.evidence),
-        "task": _task(recording),
+        "lens": plain(explanation.lens),
+        "hidden_words": plain(explanation.hidden_words),
+        "evidence": plain(explanation.evidence),
+        "task": task_data(recording),
+        "beside": beside_data(packer, explanation, whole=whole),
         "arrays": packer.packed(),
     }
 
@@ -95,8 +97,8 @@ def worth_working(explanation: Explanation) -> list[int]:
     return list(dict.fromkeys([*first, *words, *range(len(recording.tokens))]))
 
 
-def _fitting(recording: Recording) -> Detail:
-    return next((detail for detail in DETAILS if _bytes(recording, detail) <= ROOM_BYTES), DETAILS[-1])
+def _fitting(recording: Recording, room: int) -> Detail:
+    return next((detail for detail in DETAILS if _bytes(recording, detail) <= room), DETAILS[-1])
 
 
 def _bytes(recording: Recording, detail: Detail) -> int:
@@ -147,34 +149,12 @@ def _shades(weights: Floats, levels: int) -> NDArray[np.uint8]:
 
 def _pieces(explanation: Explanation) -> dict[str, str]:
     """The WordPieces of all ids that are named."""
-    named = [explanation.recording.masked_lm, explanation.lens, *explanation.hidden_words]
+    beside = [each.other.recording.masked_lm for each in explanation.beside]
+    named = [explanation.recording.masked_lm, explanation.lens, *explanation.hidden_words, *beside]
     ids = {int(token_id) for each in named if each is not None for token_id in np.unique(each.ids)}
     return {str(token_id): explanation.vocabulary[token_id] for token_id in sorted(ids)}
 
 
 def _next_sentence(recording: Recording) -> dict[str, Any] | None:
     """Only of a pair: of one text there is nothing to say."""
-    return _plain(recording.next_sentence) if len(recording.texts) > 1 else None
-
-
-def _task(recording: Recording) -> dict[str, Any] | None:
-    task = recording.task
-    if task is None:
-        return None
-    names = {"name": task.name, "labels": task.labels, "choice": task.choice, "places": task.places.tolist()}
-    return {**names, "answer": _plain(task.answer)}
-
-
-def _plain(value: Any) -> Any:
-    """JSON's types of dataclasses and small arrays; floats as the shortest decimals of float32."""
-    if dataclasses.is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist()) if value.dtype.kind != "f" else [_plain(each) for each in value]
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, float | np.floating):
-        return float(f"{value:.8g}") if math.isfinite(value) else None
-    return value
+    return plain(recording.next_sentence) if len(recording.texts) > 1 else None

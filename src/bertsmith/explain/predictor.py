@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -54,6 +55,36 @@ class Predictor(predictor.Predictor):
             )
         (example,) = examples_of_texts(self.task, [text], pair=pair, question=question, choices=choices)
         return explain_task(self.bert, self.task, example, model=self.name, evidence=evidence)
+
+    def compare(
+        self,
+        explanation: Explanation,
+        *others: str | os.PathLike[str] | predictor.Predictor,
+        sample: Sequence[str] = (),
+    ) -> Explanation:
+        """An explanation by this model with others laid beside it: what moved between them.
+
+        Args:
+            explanation: from `explain`.
+            others: models of the same shape and vocabulary, in order: what it was fine-tuned from, checkpoints
+                (`my-bert/training/checkpoints/step-…`, `step-0` for the start, or the whole folder).
+            sample: texts over whose tokens representations are compared; the sentence's own if not given, which are few.
+
+        Returns:
+            The explanation with `beside`; its page has the view Compare.
+
+        Raises:
+            InputError: another shape or vocabulary.
+            ModelFolderError: no model is there.
+        """
+        from bertsmith.explain.comparing import compare
+        from bertsmith.explain.opening import open_others
+
+        models: list[predictor.Predictor] = []
+        for other in others:
+            models += [other] if isinstance(other, predictor.Predictor) else open_others(other)
+        found = tuple(compare(explanation, self, other, sample) for other in models)
+        return dataclasses.replace(explanation, beside=explanation.beside + found)
 
 
 def load(folder: str | os.PathLike[str], *, precision: Precision = "float32") -> Predictor:

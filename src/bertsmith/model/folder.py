@@ -48,7 +48,7 @@ class FolderReport:
 
 
 def read_model_folder(
-    folder: Path, *, parts: Collection[Part] | None = None, allow_pickle: bool = False
+    folder: Path, *, parts: Collection[Part] | None = None, allow_pickle: bool = False, weights_in: Path | None = None
 ) -> tuple[Bert, FolderReport]:
     """The BERT in a Hugging Face model folder, in evaluation mode and float32 on the CPU.
 
@@ -56,6 +56,7 @@ def read_model_folder(
         folder: holds `config.json` and `model.safetensors`, or its shards, or a legacy `pytorch_model.bin`.
         parts: the parts to load, all of which must be there; those that are there if not given.
         allow_pickle: read a legacy `pytorch_model.bin`, with `weights_only=True`.
+        weights_in: the folder of the weights, where they are others than its own, such as a checkpoint of its run.
 
     Returns:
         The model (its `config` with it) and what was absent or left.
@@ -68,7 +69,7 @@ def read_model_folder(
     try:
         values = _read_json(folder / CONFIG)
         config = config_from_hf(values)
-        weights = modern_names(read_tensors(folder, allow_pickle=allow_pickle), config.architecture)
+        weights = modern_names(read_tensors(weights_in or folder, allow_pickle=allow_pickle), config.architecture)
         part_of = part_of_each(weights.tensors, config.architecture)
         there = set(part_of.values())
         wanted = there if parts is None else set(parts)
@@ -82,7 +83,7 @@ def read_model_folder(
         bert = Bert(config, wanted, head=head, generator=None)
         load_hf_tensors(bert, {name: weights.tensors[name] for name in weights.tensors if name not in left})
     except ModelFolderError as error:
-        raise ModelFolderError(f"{folder}: {error}") from None
+        raise ModelFolderError(f"{weights_in or folder}: {error}") from None
     absent = tuple(part for part in pretraining_parts(config.architecture) if part not in there)
     task_heads = tuple(name for name in left if name.startswith(("classifier.", "qa_outputs.")))
     others = tuple(name for name in left if name not in task_heads)

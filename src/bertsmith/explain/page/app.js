@@ -5,11 +5,13 @@ import { Explanation } from "./explanation.js";
 import { drawWalk, keyOfWalk } from "./walk.js";
 import { drawAttention } from "./attention.js";
 import { drawEvidence, hasEvidence } from "./evidence.js";
+import { drawCompare, hasBeside } from "./compare.js";
 
 const VIEWS = [
   { id: "walk", name: "The walk", draw: drawWalk, key: keyOfWalk, there: () => true },
   { id: "attention", name: "Attention", draw: drawAttention, there: () => true },
   { id: "evidence", name: "Evidence", draw: drawEvidence, there: hasEvidence },
+  { id: "compare", name: "Compare", draw: drawCompare, there: hasBeside },
 ];
 
 let showing = null; // what was shown before listens no longer
@@ -31,6 +33,8 @@ export async function start(root, data) {
     target: 0,
     method: 0,
     role: null,
+    beside: 0,
+    moved: null,
   };
   const main = h("main", { id: "main" });
   const nav = h("nav", { "aria-label": "Views" });

@@ -50,6 +50,22 @@ export class Explanation {
     }));
   }
 
+  /** The same in a model beside it; nothing where it has no masked LM head. */
+  guessBeside(index, place) {
+    const name = `beside.${index}.masked_lm`;
+    if (!this.has(`${name}.ids`)) return [];
+    const shares = this.array(`${name}.probabilities`).at(place).values;
+    return Array.from(this.array(`${name}.ids`).at(place).values, (id, rank) => ({
+      piece: this.piece(id),
+      probability: shares[rank],
+    }));
+  }
+
+  /** The same text with the answer of another model. */
+  saying(task) {
+    return { data: { texts: this.data.texts, task }, slice: (...place) => this.slice(...place) };
+  }
+
   /** Weights of one row of attention; exact where the row was kept, else from its colours. */
   weights(layer, head, place) {
     if (this.rowOf.has(place)) return this.array("layers.weights").at(layer, head, this.rowOf.get(place)).values;
