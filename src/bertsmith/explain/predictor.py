@@ -68,7 +68,8 @@ class Predictor(predictor.Predictor):
             explanation: from `explain`.
             others: models of the same shape and vocabulary, in order: what it was fine-tuned from, checkpoints
                 (`my-bert/training/checkpoints/step-…`, `step-0` for the start, or the whole folder).
-            sample: texts over whose tokens representations are compared; the sentence's own if not given, which are few.
+            sample: texts over whose tokens representations are compared; those of the sentence, which are few, if not
+                given.
 
         Returns:
             The explanation with `beside`; its page has the view Compare.
