@@ -1,10 +1,10 @@
 """Serving beside plain FastAPI with the pipelines of `transformers`, and under four times what it can do.
 
-    python bench/serve.py MODEL [--seconds 20] [--rounds 3] [--clients 32] [--overload-seconds 60]
+    python bench/serve.py MODEL [--seconds 20] [--rounds 3] [--clients 32] [--longest 256]
 
-The requests are texts of 8 to 256 tokens, every other one to be classified, the others to be embedded; a model without
-a classifier gets one of random weights. Both sides are processes of their own with the same weights, in float32, and
-take turns. Every answer is compared with its own request's.
+The requests are texts of 8 to --longest tokens, every other one to be classified, the others to be embedded; a model
+without a classifier gets one of random weights. Both sides are processes of their own with the same weights, and take
+turns; --precision is ours, the peer computes in float32. Every answer is compared with its own request's.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from threading import Event, Thread
@@ -42,21 +44,24 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument("--longest", type=int, default=256)
+    parser.add_argument("--precision", default="float32")
     parser.add_argument("--overload-seconds", type=float, default=60)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         job = make_job("classify", options.model, ["a text"], Path(home))
-        questions = make_questions(job.folder)
-        with running("ours", job.folder) as (ours, process), running("peer", job.folder) as (peer, _):
-            side_by_side({"ours": ours, "peer": peer}, questions, options)
+        questions = make_questions(job.folder, options.longest)
+        with running("ours", job.folder, options.precision) as ours:
+            with running("peer", job.folder) as peer:
+                side_by_side({"ours": ours, "peer": peer}, questions, options)
             if options.overload_seconds:
-                overload(ours, process.pid, questions, options)
+                overload(ours, questions, options)
 
 
-def make_questions(folder: str, count: int = 400) -> list[Question]:
+def make_questions(folder: str, longest: int, count: int = 400) -> list[Question]:
     """Requests, with the beginnings of their answers."""
     predictor = load(folder)
-    texts = texts_of_vocabulary(predictor.tokenizer, longest=predictor.max_length_tokens)[:count]
+    texts = texts_of_vocabulary(predictor.tokenizer, longest=longest)[:count]
     vectors, classes = predictor.embed(texts), predictor.classify(texts)
     questions = []
     for index, text in enumerate(texts):
@@ -70,15 +75,17 @@ def make_questions(folder: str, count: int = 400) -> list[Question]:
 
 
 @contextmanager
-def running(side: str, folder: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    """A side's server, ready: its port and process."""
+def running(name: str, folder: str, precision: str = "float32") -> Iterator[Side]:
+    """A side's server, ready."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = {
-        "ours": [sys.executable, "-m", "bertsmith", "serve", f"model={folder}", "--port", str(port)],
-        "peer": [sys.executable, "-m", "serving.peer", folder, str(port)],
-    }[side]
-    process = subprocess.Popen(command, cwd=HERE, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        "ours": ["-m", "bertsmith", "serve", f"model={folder}", "--precision", precision, "--port", str(port)],
+        "peer": ["-m", "serving.peer", folder, str(port)],
+    }[name]
+    process = subprocess.Popen(
+        [sys.executable, *command], cwd=HERE, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     try:
         for _ in range(START_S * 10):
             try:
@@ -86,50 +93,84 @@ def running(side: str, folder: str) -> Iterator[tuple[int, subprocess.Popen[byte
                 break
             except OSError:
                 time.sleep(0.1)
-        yield port, process
+        yield Side(port, process.pid)
     finally:
         process.terminate()
         process.wait(timeout=60)
 
 
-def side_by_side(ports: dict[str, int], questions: list[Question], options: argparse.Namespace) -> None:
-    """Throughput of many clients and the time of one, in turn."""
-    many: dict[str, list[Tally]] = {side: [] for side in ports}
-    single: dict[str, list[Tally]] = {side: [] for side in ports}
-    for port in ports.values():
-        asyncio.run(closed_load(port, questions, clients=4, seconds=3))  # warm
-    for _ in range(options.rounds):
-        for side, port in ports.items():
-            load = closed_load(port, questions, clients=options.clients, seconds=options.seconds)
-            many[side].append(asyncio.run(load))
-            single[side].append(asyncio.run(closed_load(port, questions[:20], clients=1, seconds=options.seconds / 4)))
-    for side in ports:
-        rates = [tally.goodput for tally in many[side]]
-        statuses = sum((Counter(tally.statuses) for tally in many[side]), start=Counter[int]())
-        print(
-            f"{side}: {median(rates):.1f} right answers/s with {options.clients} clients "
-            f"({', '.join(f'{rate:.1f}' for rate in rates)}), wrong {sum(t.wrong for t in many[side])}, "
-            f"lost {sum(t.lost for t in many[side])}, statuses {dict(statuses)}; "
-            f"p50 of one client {median(t.percentile(0.5) for t in single[side]) * 1000:.1f} ms"
+@dataclass
+class Side:
+    """A side's server, and what was measured of it."""
+
+    port: int
+    pid: int
+    many: list[Tally] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
+    single: list[Tally] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        """Right answers a second, the median."""
+        return median(tally.goodput for tally in self.many)
+
+    @property
+    def cpu_rate(self) -> float:
+        """Answers a second of the server's processor time, which other work on the machine does not change."""
+        return median(sum(t.statuses.values()) / cpu_s for t, cpu_s in zip(self.many, self.cpu_s, strict=True))
+
+    def measure(self, questions: list[Question], options: argparse.Namespace) -> None:
+        """One round."""
+        before = _processor_s(self.pid)
+        load = closed_load(self.port, questions, clients=options.clients, seconds=options.seconds)
+        self.many.append(asyncio.run(load))
+        self.cpu_s.append(_processor_s(self.pid) - before)
+        alone = closed_load(self.port, questions[:20], clients=1, seconds=options.seconds / 4)
+        self.single.append(asyncio.run(alone))
+
+    def __str__(self) -> str:
+        rates = ", ".join(f"{tally.goodput:.1f}" for tally in self.many)
+        p50 = median(tally.percentile(0.5) for tally in self.single) * 1000
+        statuses = sum((tally.statuses for tally in self.many), start=Counter())
+        return (
+            f"{self.rate:.1f} right answers/s ({rates}), {self.cpu_rate:.1f} a second of processor time; "
+            f"p50 of one client {p50:.1f} ms; statuses {dict(statuses)}, "
+            f"wrong {sum(tally.wrong for tally in self.many)}, lost {sum(tally.lost for tally in self.many)}"
         )
-    ours, peer = (median(tally.goodput for tally in many[side]) for side in ("ours", "peer"))
-    print(f"ratio {ours / peer:.2f}")
 
 
-def overload(port: int, pid: int, questions: list[Question], options: argparse.Namespace) -> None:
+def side_by_side(sides: dict[str, Side], questions: list[Question], options: argparse.Namespace) -> None:
+    """Throughput of many clients and the time of one, in turn."""
+    for side in sides.values():
+        asyncio.run(closed_load(side.port, questions, clients=4, seconds=3))  # warm
+    for _ in range(options.rounds):
+        for side in sides.values():
+            side.measure(questions, options)
+    for name, side in sides.items():
+        print(f"{name}: {side}")
+    ours, peer = sides.values()
+    print(f"ratio {ours.rate / peer.rate:.2f}, by processor time {ours.cpu_rate / peer.cpu_rate:.2f}")
+
+
+def overload(ours: Side, questions: list[Question], options: argparse.Namespace) -> None:
     """The peak, then four times as many requests a second."""
-    peak = asyncio.run(closed_load(port, questions, clients=64, seconds=options.seconds))
-    with memory_of(pid) as megabytes:
-        rate = OVERLOAD * peak.goodput
-        tally = asyncio.run(open_load(port, questions, rate=rate, seconds=options.overload_seconds))
+    peak = asyncio.run(closed_load(ours.port, questions, clients=64, seconds=options.seconds)).goodput
+    seconds = options.overload_seconds
+    with memory_of(ours.pid) as megabytes:
+        tally = asyncio.run(open_load(ours.port, questions, rate=OVERLOAD * peak, seconds=seconds))
     print(
-        f"overload: peak {peak.goodput:.1f}/s; {rate:.0f} requests/s for {options.overload_seconds:g} s: "
-        f"{tally.goodput:.1f} right answers/s ({tally.goodput / peak.goodput:.0%}), "
-        f"statuses {dict(tally.statuses)}, "
-        f"wrong {tally.wrong}, lost {tally.lost}, p50 {tally.percentile(0.5):.2f} s, "
-        f"p99 {tally.percentile(0.99):.2f} s; "
+        f"overload: peak {peak:.1f}/s, then {OVERLOAD * peak:.0f} requests/s for {seconds:g} s: "
+        f"{tally.goodput:.1f} right answers/s ({tally.goodput / peak:.0%}), statuses {dict(tally.statuses)}, "
+        f"wrong {tally.wrong}, lost {tally.lost} {dict(tally.losses)}, "
+        f"p50 {tally.percentile(0.5):.2f} s, p99 {tally.percentile(0.99):.2f} s; "
         f"memory {megabytes[0]} MB at first, {max(megabytes)} at most, {megabytes[-1]} at last"
     )
+
+
+def _processor_s(pid: int) -> float:
+    """Seconds of processor time that a process has had."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager

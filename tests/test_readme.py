@@ -58,6 +58,10 @@ def test_every_command_runs(place: Path, monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setenv("BERTSMITH_STEPS", "2")
     files = ["--train", "squad.json", "--dev", "squad.json"]
     assert main(["finetune", "answer", "--model", "SOURCE", *files, "--out", "my-qa"]) == 0  # the README has one
+    (place / "other-task").symlink_to("my-task")
+    monkeypatch.setattr(
+        "bertsmith.server.run.serve", lambda models, config, ready: ready(f"port {config.port}")
+    )  # at once
     for number, command in enumerate(commands()):
         words = shlex.split(command, comments=True)[1:]
         if words[0] == "pretrain":

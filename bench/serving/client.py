@@ -42,8 +42,13 @@ class Tally:
     statuses: Counter[int] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
     wrong: int = 0
-    lost: int = 0
+    losses: Counter[str] = field(default_factory=Counter)
     wall_s: float = 0.0
+
+    @property
+    def lost(self) -> int:
+        """Requests without any answer."""
+        return sum(self.losses.values())
 
     @property
     def goodput(self) -> float:
@@ -68,8 +73,9 @@ class Connection:
         began = time.perf_counter()
         try:
             status, answer = await self._exchange(question)
-        except (OSError, asyncio.IncompleteReadError, ValueError):
-            tally.lost, self._streams = tally.lost + 1, None
+        except (OSError, asyncio.IncompleteReadError, ValueError) as error:
+            tally.losses[type(error).__name__] += 1
+            self._streams = None
             return
         tally.statuses[status] += 1
         if status == 200:

@@ -18,7 +18,7 @@ def serve(
     ],
     *,
     options: Annotated[ServeConfig, Parameter(name="*", group=Group("Serving", sort_key=20))] = ServeConfig(),
-    precision: PrecisionOption = "float32",
+    precision: PrecisionOption = "auto",
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:

@@ -18,6 +18,7 @@ from bertsmith.server.logs import Log
 from bertsmith.server.models import Models
 
 SWITCH_S = 0.005
+KEEP_ALIVE_S = 75  # longer than proxies keep an idle connection, so that none asks on one that was just closed
 ENDING_S = 5.0  # beyond the time of a request, until connections are cut
 
 
@@ -44,6 +45,7 @@ def serve(models: Models, config: ServeConfig, *, ready: Callable[[str], None] =
         server_header=False,
         ws="none",
         proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(config.timeout_s + ENDING_S),
     )
     url = _url(listening, config)
