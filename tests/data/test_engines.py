@@ -75,3 +75,9 @@ def test_ray_that_is_not_installed_is_named_with_the_way_to_it(monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match=r"pip install 'bertsmith\[ray\]'"), engine_of("ray", None):
         pass
+
+
+def test_a_worker_whose_parent_is_killed_in_the_middle_of_a_job_ends_in_silence(tmp_path: Path) -> None:
+    worker = [sys.executable, "-m", "bertsmith.data.engines", "bertsmith.data.cleaning.survey", str(tmp_path), "{}"]
+    done = subprocess.run(worker, input='{"what": "lines", "te', capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
