@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check bench bench-accuracy bench-predict bench-quality faults clean
+.PHONY: help demo docs test check bench bench-accuracy bench-predict bench-quality faults clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -20,12 +20,16 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## the whole journey in about three minutes: text, tokenizer, pretraining, masks, a classifier
 	$(BIN)/bertsmith demo --out demo-bert
 
+# Pictures are made, not kept: what is drawn here is what the code draws today.
+docs: $(READY)  ## docs/how-bert-works.md, done: its small BERT, its page and its picture, in docs/made
+	$(BIN)/python docs/make.py
+
 test: $(READY)  ## all tests, a file at a time on each core
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(READY)  ## ruff, ruff format, mypy, import-linter
-	$(BIN)/ruff check src tests bench
-	$(BIN)/ruff format --check src tests bench
+	$(BIN)/ruff check src tests bench docs
+	$(BIN)/ruff format --check src tests bench docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -56,4 +60,4 @@ faults: $(READY)  ## the long fault runs: a hundred kills, then equality with th
 	BERTSMITH_KILLS=100 $(BIN)/python -m pytest -rP --durations=0 tests/faults
 
 clean:  ## remove what the targets made
-	rm -rf .venv demo-bert build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv demo-bert docs/made build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

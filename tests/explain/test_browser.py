@@ -10,7 +10,7 @@ import pytest
 
 import bertsmith
 from bertsmith.explain.notebook import framed
-from explain.folders import modern_folder, task_folder, words_for
+from explain.folders import modern_folder, moved_folder, task_folder, words_for
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -69,6 +69,13 @@ def opened(browser, tmp_path):
 @pytest.fixture(scope="module")
 def explained(tiny_bert):
     return bertsmith.load(tiny_bert).explain(TEXT)
+
+
+@pytest.fixture(scope="module")
+def compared(tiny_bert, tmp_path_factory):
+    """Beside a model whose weights are others, and beside itself."""
+    bert, other = bertsmith.load(tiny_bert), moved_folder(tiny_bert, tmp_path_factory.mktemp("moved") / "other")
+    return bert.compare(bert.explain(TEXT), other, bert)
 
 
 def number(value: float, places: int = 3) -> str:
@@ -181,6 +188,86 @@ def test_evidence_adds_up_before_the_readers_eyes(opened, explained):
     assert sum(map(float, _titles(page))) == pytest.approx(1, abs=1e-3)
 
 
+def percent(share: float) -> str:
+    if share >= 0.1:
+        return f"{100 * share:.1f}%"
+    return f"{100 * share:.2f}%" if share >= 0.0001 else "e"
+
+
+def test_compare_shows_what_moved(opened, compared):
+    page, beside = opened(compared), compared.beside[0]
+    other, here = beside.other, compared.recording
+    page.click("#to-compare")
+    (place,) = here.masked
+    was, now = dict(other.guesses(place)), dict(compared.guesses(place))
+    rows = rows_of(page, "Guesses at [MASK]")
+    assert {row[0] for row in rows} == {*list(was)[:6], *list(now)[:6]}
+    for piece, before, after in rows:
+        for shown, shares in ((before, was), (after, now)):
+            expected = percent(shares[piece]) if piece in shares else f"under {percent(min(shares.values()))}"
+            assert expected in shown
+    drift = {each.name: each for each in beside.weights}
+    table = rows_of(page, "Layer by layer")
+    assert [row[0] for row in table] == list(drift)
+    for name, weights, attention, feed_forward, cka in table:
+        assert f"{100 * drift[name].change:.1f}%" in weights
+        if name.startswith("layer"):
+            assert attention == f"{100 * drift[name].parts['attention']:.1f}%"
+            assert feed_forward == f"{100 * drift[name].parts['feed-forward']:.1f}%"
+            assert number(beside.cka[int(name[-1])]) in cka
+    page.select_option("#at", "1")
+    assert page.locator("caption", has_text="Guesses at the").count() == 1
+    page.select_option("#beside", "1")
+    assert [row[1].strip() for row in rows_of(page, "Layer by layer")] == ["0.00%"] * len(drift)
+    one_by_one = rows_of(page, "Each beside")
+    assert [number(each.cka[-1]) in row[-1] for each, row in zip(compared.beside, one_by_one, strict=True)] == [
+        True
+    ] * 2
+
+
+def test_compare_shows_each_heads_attention_before_and_now(opened, compared):
+    page, beside = opened(compared), compared.beside[0]
+    page.click("#to-compare")
+    names = [page.get_attribute(f"#moved-{layer}-{head}", "aria-label") for layer in range(2) for head in range(2)]
+    assert [name.split(": ")[1] for name in names] == [
+        f"{int(100 * each + 0.5)}% moved" for each in beside.attention.flat
+    ]
+    page.click("#moved-1-0")
+    assert page.inner_text("#moved-head").startswith("Layer 2, head 1: ")
+    place, texts = compared.recording.masked[0], [token.text for token in compared.recording.tokens]
+    was, now = (each.layers[1].weights[0, place] for each in (beside.other.recording, compared.recording))
+    order = sorted(range(len(was)), key=lambda each: -abs(now[each] - was[each]))[:8]
+    rows = rows_of(page, "the largest changes")
+    assert [row[0] for row in rows] == [texts[each] for each in order]
+    assert [row[1:3] for row in rows] == [[number(was[each]), number(now[each])] for each in order]
+
+
+def test_compare_by_the_keyboard(opened, compared):
+    page = opened(compared)
+    page.focus("#to-compare")
+    page.keyboard.press("Enter")
+    first = page.evaluate("document.querySelector('.moved[tabindex=\"0\"]').id")
+    page.focus(f"#{first}")
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "moved-1-1"
+    assert page.get_attribute("#moved-1-1", "aria-pressed") == "true"
+
+
+def test_a_fine_tuned_model_beside_its_source_says_both(opened, tiny_bert, tmp_path):
+    task = bertsmith.load(task_folder(tiny_bert, "classify", tmp_path / "classify"))
+    compared = task.compare(task.explain(**words_for("classify")), tiny_bert, task)
+    page = opened(compared)
+    page.click("#to-compare")
+    assert page.inner_text(".said:first-child").endswith("It was not fine-tuned for this, so it gives no such answer.")
+    assert page.inner_text(".said:last-child .verdict") == compared.recording.task.answer.label
+    assert {row[2] for row in rows_of(page, "Guesses at")} == {"no masked LM head"}
+    page.select_option("#beside", "1")
+    assert page.locator(".said .verdict").all_inner_texts() == [compared.recording.task.answer.label] * 2
+
+
 def _titles(page) -> list[str]:
     return [each.get_attribute("title") for each in page.locator(".share").all()]
 
@@ -229,9 +316,9 @@ def test_the_keyboard_alone_is_enough(opened, explained):
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_a_phone_shows_all_of_it_without_sideways_scrolling(opened, explained, dark):
-    page = opened(explained, width=360, dark=dark)
-    for view in ("walk", "attention", "evidence"):
+def test_a_phone_shows_all_of_it_without_sideways_scrolling(opened, compared, dark):
+    page = opened(compared, width=360, dark=dark)
+    for view in ("walk", "attention", "evidence", "compare"):
         page.click(f"#to-{view}")
         for _ in range(len(STOPS) if view == "walk" else 1):
             assert page.evaluate("document.documentElement.scrollWidth") <= 360, (view, page.inner_text("main h2"))
@@ -265,9 +352,9 @@ def _contrast(one: list[int], other: list[int]) -> float:
     return (max(lights) + 0.05) / (min(lights) + 0.05)
 
 
-def test_everything_that_can_be_pressed_has_a_name(opened, explained):
-    page = opened(explained)
-    for view in ("walk", "attention", "evidence"):
+def test_everything_that_can_be_pressed_has_a_name(opened, compared):
+    page = opened(compared)
+    for view in ("walk", "attention", "evidence", "compare"):
         page.click(f"#to-{view}")
         for control in page.locator("button, a, select").all():
             name = control.get_attribute("aria-label") or control.inner_text() or control.get_attribute("title")
@@ -279,13 +366,22 @@ def test_everything_that_can_be_pressed_has_a_name(opened, explained):
 
 @pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not there: npm install --prefix .venv/npm axe-core")
 @pytest.mark.parametrize(("name", "dark"), [(None, False), (None, True), ("answer", True)])
-def test_axe_finds_no_fault(opened, explained, tiny_bert, tmp_path, name, dark):
+def test_axe_finds_no_fault(opened, compared, tiny_bert, tmp_path, name, dark):
     if name:
-        explained = bertsmith.load(task_folder(tiny_bert, name, tmp_path / name)).explain(**words_for(name))
-    page = opened(explained, dark=dark)
+        task = bertsmith.load(task_folder(tiny_bert, name, tmp_path / name))
+        compared = task.compare(task.explain(**words_for(name)), tiny_bert)
+    page = opened(compared, dark=dark)
     page.emulate_media(reduced_motion="reduce")  # colours are measured when they have settled
     page.evaluate(AXE.read_text(encoding="utf-8"))
-    for place in ("#stop-attention", "#stop-guess", "#hide-0", "#stop-answer", "#to-attention", "#to-evidence"):
+    for place in (
+        "#stop-attention",
+        "#stop-guess",
+        "#hide-0",
+        "#stop-answer",
+        "#to-attention",
+        "#to-evidence",
+        "#to-compare",
+    ):
         if page.locator(place).count():
             page.click(place)
             found = page.evaluate("axe.run({ preload: false })")["violations"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 import tempfile
 import webbrowser
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertsmith.training.page import escape
+from bertsmith.safe_text import escape
+from bertsmith.tasks.drawing import bars, drawn
 
 if TYPE_CHECKING:
     from bertsmith.explain.explanation import Explanation
@@ -52,7 +52,7 @@ def summary_html(explanation: Explanation) -> str:
     parts = [_tokens(explanation)]
     recording = explanation.recording
     for place in recording.masked:
-        parts.append(f"<b>guesses at W{place + 1}</b>{_bars(explanation.guesses(place)[:_SHOWN])}")
+        parts.append(f"<b>guesses at W{place + 1}</b>{bars(explanation.guesses(place)[:_SHOWN])}")
     if recording.task is not None:
         parts.append(_answer(recording.task.answer))
     return f'<div style="{_BOX}">{"".join(parts)}</div>'
@@ -75,22 +75,8 @@ def _tokens(explanation: Explanation) -> str:
 
 
 def _answer(answer: Any) -> str:
+    """What a fine-tuned model says, as it draws itself; the score of a regression is a bare number."""
     if isinstance(answer, float):
-        return f"<b>score {answer:.3f}</b>"
-    if (spans := getattr(answer, "spans", None)) is not None:
-        return _bars([(f"{span.text} ({span.label})", span.score) for span in spans])
-    if isinstance(probabilities := getattr(answer, "probabilities", None), dict):
-        best = sorted(probabilities.items(), key=lambda pair: -pair[1])
-        return f"<b>{escape(', '.join(answer.labels) or 'none')}</b>{_bars(best[:_SHOWN])}"
-    if getattr(answer, "no_answer", False):
-        return "<b>no answer in this text</b>"
-    return f"<b>{escape(answer.text)}</b>"
-
-
-def _bars(shares: Iterable[tuple[str, float]]) -> str:
-    rows = "".join(
-        f'<tr><td style="text-align: left">{escape(name)}</td><td style="text-align: right">{share:.1%}</td>'
-        f'<td><div style="background: #d9730d; height: .6em; width: {120 * share:.0f}px"></div></td></tr>'
-        for name, share in shares
-    )
-    return f"<table>{rows}</table>"
+        return drawn(f"score {answer:.3f}")
+    shown: str = answer._repr_html_()
+    return shown

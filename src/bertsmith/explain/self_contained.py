@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 from bertsmith.explain.explanation import Explanation
-from bertsmith.training.page import escape
+from bertsmith.safe_text import escape
 
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([a-z_]+\.js)";\n', re.MULTILINE)
 _FIRST = "file.js"

@@ -30,6 +30,7 @@ from bertsmith.data.windows import Encoded, WindowBatch
 from bertsmith.errors import CorpusError
 from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.model.device import on_device
+from bertsmith.tasks.drawing import SHOWN, drawn
 from bertsmith.tasks.findings import MOST_WRONG, Findings, Mistake, Table
 from bertsmith.tasks.finetuning import FinetuneTask, Float32s
 from bertsmith.tasks.sequences import mean_of_groups, windows_of
@@ -56,6 +57,10 @@ class Classification:
     def label(self) -> str:
         """The likeliest label."""
         return max(self.probabilities, key=lambda label: self.probabilities[label])
+
+    def _repr_html_(self) -> str:
+        best = sorted(self.probabilities.items(), key=lambda pair: -pair[1])
+        return drawn(", ".join(self.labels) or "no label", best[:SHOWN])
 
 
 class ClassificationTask(FinetuneTask[TextExample, Classification]):

@@ -20,6 +20,7 @@ from bertsmith.data.windows import BATCH_TOKENS, Encoded, Window, batch_windows,
 from bertsmith.errors import InputError
 from bertsmith.model.bert import Bert
 from bertsmith.model.cores import at_once, side_by_side
+from bertsmith.tasks.drawing import drawn
 from bertsmith.tasks.places import read_places
 from bertsmith.text.wordpiece import WordPiece
 
@@ -43,6 +44,13 @@ class Fill:
     token_id: int
     probability: float
     text: str
+
+
+class Fills(list[Fill]):
+    """The answers at one [MASK], likeliest first."""
+
+    def _repr_html_(self) -> str:
+        return drawn(self[0].text if self else "", [(fill.token, fill.probability) for fill in self])
 
 
 def fill_masks(
@@ -128,10 +136,10 @@ def _best(logits: Tensor, count: int, vocab_size: int, allowed: list[int] | None
 
 
 def _answers(tokenizer: WordPiece, best: _Best, home: tuple[str, str]) -> list[Fill]:
-    return [
+    return Fills(
         Fill(tokenizer.tokens[token_id], token_id, probability, _filled(home, tokenizer.tokens[token_id]))
         for token_id, probability in best
-    ]
+    )
 
 
 def _filled(home: tuple[str, str], token: str) -> str:

@@ -28,6 +28,7 @@ from bertsmith.data.labelled.examples import ChoiceExample, Labelled
 from bertsmith.data.windows import Encoded, WindowBatch
 from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.model.device import on_device
+from bertsmith.tasks.drawing import drawn
 from bertsmith.tasks.findings import MOST_WRONG, Findings, Mistake, Table
 from bertsmith.tasks.finetuning import FinetuneTask, Float32s
 from bertsmith.tasks.sequences import mean_of_groups, windows_of
@@ -52,6 +53,9 @@ class Choice:
     text: str
     probabilities: tuple[float, ...]
     windows: int = 1
+
+    def _repr_html_(self) -> str:
+        return drawn(self.text, [(f"choice {index}", share) for index, share in enumerate(self.probabilities)])
 
 
 class MultipleChoiceTask(FinetuneTask[ChoiceExample, Choice]):

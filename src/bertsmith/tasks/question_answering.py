@@ -30,6 +30,7 @@ from bertsmith.data.windows import Encoded, WindowBatch
 from bertsmith.errors import CorpusError
 from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.model.device import on_device
+from bertsmith.tasks.drawing import drawn
 from bertsmith.tasks.findings import Findings
 from bertsmith.tasks.finetuning import FinetuneTask, Float32s
 from bertsmith.tasks.question_findings import question_findings
@@ -85,6 +86,10 @@ class AnswerSpan(Span):
     def best_span(self) -> str:
         """The text of the best span, also where no answer is given."""
         return self.alternatives[0].text if self.no_answer and self.alternatives else self.text
+
+    def _repr_html_(self) -> str:
+        said = "no answer in this text" if self.no_answer else self.text
+        return drawn(said, [(said, self.score), *((span.text, span.score) for span in self.alternatives)])
 
 
 class QuestionAnsweringTask(FinetuneTask[QuestionExample, AnswerSpan]):

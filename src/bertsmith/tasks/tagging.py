@@ -32,6 +32,7 @@ from bertsmith.data.word_windows import first_piece_windows
 from bertsmith.errors import CorpusError
 from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.model.device import on_device
+from bertsmith.tasks.drawing import drawn
 from bertsmith.tasks.findings import Findings
 from bertsmith.tasks.finetuning import FinetuneTask, Float32s
 from bertsmith.tasks.tag_decoding import TagDecoder, marked_spans
@@ -76,6 +77,10 @@ class Tagging:
     probabilities: tuple[float, ...]
     right: tuple[float, ...] = ()
     windows: int = 1
+
+    def _repr_html_(self) -> str:
+        found = f"{len(self.spans)} found" if self.spans else "nothing is marked"
+        return drawn(found, [(f"{span.text} ({span.label})", span.score) for span in self.spans])
 
 
 class TaggingTask(FinetuneTask[TaggedText, Tagging]):

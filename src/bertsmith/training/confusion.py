@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bertsmith.training.page import escape, html_table
+from bertsmith.safe_text import escape
+from bertsmith.training.page import html_table
 
 _COMMONEST = 10  # confusions that are listed
 _FEW = 6  # labels whose confusions one sees in the table at a glance

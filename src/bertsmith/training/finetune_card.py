@@ -14,12 +14,13 @@ from pathlib import Path
 
 from bertsmith import __version__
 from bertsmith.config import ARCHITECTURES
+from bertsmith.safe_text import clean
 from bertsmith.training.card import CURVES, PREJUDICES, markdown_rows, write_card_files
 from bertsmith.training.finetune_figures import TASKS, cautions, effort, figure_of, names_of, shown, shown_spread
 from bertsmith.training.finetune_report import draw_finetune_curves, where_figures_are
 from bertsmith.training.finetune_usage import PIPELINES, usage
 from bertsmith.training.journal import Record
-from bertsmith.training.page import clean, shortened
+from bertsmith.training.page import shortened
 from bertsmith.training.summary import Summary
 
 _MOST_LABELS = 60  # that a card names

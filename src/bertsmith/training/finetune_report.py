@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bertsmith import __version__
+from bertsmith.safe_text import escape
 from bertsmith.tasks.findings import Mistake, Table
 from bertsmith.training.confusion import confusion_parts
 from bertsmith.training.curves import as_svg, curve, draw_rate_and_speed, four_panels
@@ -22,7 +23,7 @@ from bertsmith.training.finetune_figures import (
     shown_spread,
 )
 from bertsmith.training.journal import Record
-from bertsmith.training.page import escape, expandable, html_table, write_page
+from bertsmith.training.page import expandable, html_table, write_page
 from bertsmith.training.summary import Summary
 
 _COLOURS = ("tab:orange", "tab:green", "tab:purple", "tab:brown", "tab:pink", "tab:cyan")

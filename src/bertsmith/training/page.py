@@ -1,13 +1,13 @@
-"""Pages that open from disk without a request to anywhere: their frame and style, and users' text made safe in them."""
+"""Pages that open from disk without a request to anywhere: their frame and style, and users' text in them."""
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bertsmith.files import write_text
+from bertsmith.safe_text import escape
 
 SHOWN_CHARS = 400  # of a text, before a click shows all of it
 _FULL_CHARS = 20_000  # of a text on the page: twenty books would make it too heavy to open
@@ -69,16 +69,6 @@ def write_page(path: Path, *, title: str, body: str) -> None:
         body: HTML.
     """
     write_text(path, _FRAME.format(title=escape(title), style=_STYLE.lstrip(), body=body))
-
-
-def clean(text: str) -> str:
-    """Text without what no page, card or UTF-8 file may hold: control characters, halves of surrogate pairs."""
-    return re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]", "\ufffd", text)
-
-
-def escape(text: str) -> str:
-    """Plain text as HTML, for between tags and within an attribute's quotation marks."""
-    return html.escape(clean(text))
 
 
 def shortened(text: str, limit: int = SHOWN_CHARS) -> str:

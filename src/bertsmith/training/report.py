@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from bertsmith.safe_text import escape
 from bertsmith.training.curves import as_svg, curve, draw_rate_and_speed, four_panels
 from bertsmith.training.journal import Record
-from bertsmith.training.page import escape, html_table, write_page
+from bertsmith.training.page import html_table, write_page
 
 _BODY = """<h1>{title}</h1>
 {figures}

@@ -27,7 +27,7 @@ export function drawCompare(main, x, state, update) {
           picker(
             "beside",
             "Beside",
-            x.data.beside.map((each) => each.model),
+            x.data.beside.map((each) => shortName(x, each.model)),
             state.beside,
             (chosen) => update({ beside: chosen, moved: null }),
           ),
@@ -53,7 +53,7 @@ export function drawCompare(main, x, state, update) {
         "section",
         { "aria-labelledby": "elsewhere" },
         h("h2", { id: "elsewhere" }, "Where it looks now"),
-        drawMovedAttention(x, state, update, beside),
+        drawMovedAttention(x, state, update, beside, (name) => shortName(x, name)),
       ),
       x.data.beside.length > 1 &&
         h(
@@ -64,6 +64,13 @@ export function drawCompare(main, x, state, update) {
         ),
     ),
   );
+}
+
+/** The last part of a folder's name, where no other model on the page has the same. */
+function shortName(x, name) {
+  const short = (each) => each.split("/").filter(Boolean).at(-1) ?? each;
+  const names = new Set([x.data.model, ...x.data.beside.map((each) => each.model)]);
+  return [...names].filter((each) => short(each) === short(name)).length > 1 ? name : short(name);
 }
 
 /** What the two say where either was fine-tuned. */
@@ -78,7 +85,7 @@ function bothAnswers(x, beside) {
         ? drawAnswer(x.saying(task))
         : h("p", { class: "quiet" }, "It was not fine-tuned for this, so it gives no such answer."),
     );
-  return h("div", { class: "pair" }, one(beside.model, beside.task), one(x.data.model, x.data.task));
+  return h("div", { class: "pair" }, one(shortName(x, beside.model), beside.task), one(shortName(x, x.data.model), x.data.task));
 }
 
 /** The likeliest WordPieces of both at a token, with what each gives them. */
@@ -86,7 +93,7 @@ function bothGuesses(x, state) {
   const now = x.guesses ? x.guess(state.place) : [];
   const was = x.guessBeside(state.beside, state.place);
   if (!now.length && !was.length) return null;
-  const name = x.data.beside[state.beside].model;
+  const name = shortName(x, x.data.beside[state.beside].model);
   const pieces = [...new Set([...was.slice(0, GUESSES_SHOWN), ...now.slice(0, GUESSES_SHOWN)].map((each) => each.piece))];
   const share = (list, piece) => {
     if (!list.length) return "no masked LM head";
@@ -99,7 +106,7 @@ function bothGuesses(x, state) {
     mark: piece === now[0]?.piece ? "followed" : "",
     cells: [h("b", {}, piece), share(was, piece), share(now, piece)],
   }));
-  const columns = ["piece", { name, number: true }, { name: x.data.model, number: true }];
+  const columns = ["piece", { name, number: true }, { name: shortName(x, x.data.model), number: true }];
   return tableOf(`Guesses at ${x.text(state.place)}`, columns, rows);
 }
 
@@ -120,7 +127,7 @@ function layerDrift(x, beside) {
     };
   });
   const number = (name) => ({ name, number: true });
-  const columns = ["", number("weights"), number("attention"), number("feed-forward"), number("alike (CKA)")];
+  const columns = ["part", number("weights"), number("attention"), number("feed-forward"), number("alike (CKA)")];
   return [
     h(
       "p",
@@ -165,7 +172,7 @@ function everyOther(x, state) {
     return {
       mark: index === state.beside ? "followed" : "",
       cells: [
-        beside.model,
+        shortName(x, beside.model),
         best ? [h("b", {}, best.piece), ` ${percent(best.probability)}`] : "",
         percentOf(mean),
         percentOf(heads.reduce((total, each) => total + each, 0) / heads.length),
@@ -174,6 +181,6 @@ function everyOther(x, state) {
     };
   });
   const number = (name) => ({ name, number: true });
-  const columns = ["", "guess", number("layers’ weights"), number("attention"), number("output alike (CKA)")];
-  return tableOf(`Each beside ${x.data.model}, at ${x.text(state.place)}`, columns, rows);
+  const columns = ["model", "guess", number("layers’ weights"), number("attention"), number("output alike (CKA)")];
+  return tableOf(`Each beside ${shortName(x, x.data.model)}, at ${x.text(state.place)}`, columns, rows);
 }

@@ -5,7 +5,7 @@ import { decimal, percent } from "./numbers.js";
 
 const CHANGES_SHOWN = 8; // tokens of a row that moved most
 
-export function drawMovedAttention(x, state, update, beside) {
+export function drawMovedAttention(x, state, update, beside, nameOf) {
   const [layer, head] = state.moved ?? beside.heads[0];
   return [
     h(
@@ -15,7 +15,7 @@ export function drawMovedAttention(x, state, update, beside) {
     ),
     movedGrid(x, update, beside, layer, head),
     h("h3", { id: "moved-head" }, `Layer ${layer + 1}, head ${head + 1}: ${percent(beside.attention[layer][head])} moved`),
-    ...headBeside(x, state, beside, layer, head),
+    ...headBeside(x, state, beside, layer, head, nameOf),
   ];
 }
 
@@ -30,7 +30,7 @@ function movedGrid(x, update, beside, layer, head) {
           class: "moved",
           style: { "--share": (moved / most).toFixed(3) },
           "aria-pressed": row === layer && column === head ? "true" : "false",
-          "aria-label": `Layer ${row + 1}, head ${column + 1}: ${percent(moved)} moved`,
+          "aria-label": `Layer ${row + 1}, head ${column + 1}: ${Math.round(100 * moved)}% moved`,
           onclick: () => update({ moved: [row, column] }),
         },
         h("span", { "aria-hidden": "true" }, Math.round(100 * moved)),
@@ -46,7 +46,7 @@ function movedGrid(x, update, beside, layer, head) {
   return h("div", { class: "wide" }, h("div", { class: "heads", ...names, style: { "--heads": x.heads } }, rows));
 }
 
-function headBeside(x, state, beside, layer, head) {
+function headBeside(x, state, beside, layer, head, nameOf) {
   const kept = beside.heads.findIndex(([row, column]) => row === layer && column === head);
   if (kept < 0) {
     return [h("p", { class: "quiet" }, "This head moved less than others, and its weights in the other model are not on this page.")];
@@ -68,8 +68,8 @@ function headBeside(x, state, beside, layer, head) {
     h(
       "div",
       { class: "pair pictures" },
-      picture(beside.model, shades),
-      picture(x.data.model, x.array("layers.shades").at(layer, head).values),
+      picture(nameOf(beside.model), shades),
+      picture(nameOf(x.data.model), x.array("layers.shades").at(layer, head).values),
     ),
     tableOf(
       `What ${x.text(state.place)} looks at: the largest changes`,
