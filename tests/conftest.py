@@ -5,14 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from clinic_texts import TEXTS
+
 # Models of a few thousand weights: a second thread only waits for the first.
 os.environ["OMP_NUM_THREADS"] = "1"
-
-TEXTS = [
-    "The patient was given a strong medicine against the pain.",
-    "A nurse saw the doctor in the ward, and the doctor saw the nurse.",
-    "Patients were giving their medicines to the nurses; pains in all wards!",
-]
 
 
 @pytest.fixture(scope="session")

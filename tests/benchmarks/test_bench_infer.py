@@ -19,7 +19,7 @@ from bertsmith.model.bert import Bert
 from bertsmith.model.folder import write_model_folder
 from bertsmith.progress import Silent
 from bertsmith.text.wordpiece import WordPiece
-from conftest import TEXTS
+from clinic_texts import TEXTS
 from tasks.twins import model_of
 
 HEADS = {

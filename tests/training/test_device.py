@@ -27,7 +27,7 @@ from bertsmith.training.checkpoints import list_checkpoints
 from bertsmith.training.finetune import finetune
 from bertsmith.training.journal import Journal
 from bertsmith.training.optimizer import build_optimizer, load_optimizer_tensors, optimizer_tensors
-from conftest import TEXTS
+from clinic_texts import TEXTS
 from pretend_cuda import CUDA, OnCuda, pretend_cuda
 from training.runs import run, write_corpus
 from training.test_finetune import Listener
