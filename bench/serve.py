@@ -163,7 +163,7 @@ def overload(ours: Side, questions: list[Question], options: argparse.Namespace)
         f"{tally.goodput:.1f} right answers/s ({tally.goodput / peak:.0%}), statuses {dict(tally.statuses)}, "
         f"wrong {tally.wrong}, lost {tally.lost} {dict(tally.losses)}, "
         f"p50 {tally.percentile(0.5):.2f} s, p99 {tally.percentile(0.99):.2f} s; "
-        f"memory {megabytes[0]} MB at first, {max(megabytes)} at most, {megabytes[-1]} at last"
+        f"memory in MB, ten times on the way: {megabytes[:: max(1, len(megabytes) // 10)]}"
     )
 
 

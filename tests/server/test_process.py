@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
 
 
 class Process:
@@ -75,6 +76,42 @@ def test_slow_and_vanishing_clients_hold_nobody_up(served):
     assert served.post("/v1/embed", {"text": "the pain"})[0] == 200
     for each in slow[50:]:
         each.close()
+
+
+def test_schemathesis_finds_no_5xx_and_no_answer_that_the_schema_has_not(served):
+    schemathesis = pytest.importorskip("schemathesis")
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.specs.openapi import checks
+
+    schema = schemathesis.openapi.from_url(f"{served.url}/openapi.json")
+    wanted = [
+        not_a_server_error,
+        checks.status_code_conformance,
+        checks.content_type_conformance,
+        checks.response_schema_conformance,
+    ]
+    seen = set()
+    for result in schema.get_all_operations():
+        operation = result.ok()
+
+        @settings(
+            max_examples=6,
+            deadline=None,
+            database=None,
+            derandomize=True,
+            phases=[Phase.generate],
+            suppress_health_check=[*HealthCheck],
+        )
+        @given(case=operation.as_strategy())
+        def ask(case):
+            if isinstance(case.body, dict):
+                case.body.pop("model", None)  # a name that is made up ends it too soon
+            response = case.call_and_validate(checks=wanted)
+            seen.add((case.path, response.status_code))
+
+        ask()
+    assert {("/v1/models", 200), ("/metrics", 200)} <= seen
+    assert len({path for path, _ in seen}) == 15
 
 
 def test_what_was_taken_is_answered_after_sigterm(served):

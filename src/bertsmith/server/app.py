@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from bertsmith import __version__
 from bertsmith.errors import InputError
 from bertsmith.explain.predictor import Predictor
+from bertsmith.model.memory import Gaps
 from bertsmith.serve_config import ServeConfig
 from bertsmith.server import schemas
 from bertsmith.server.bodies import BodyReader, off_loop, to_json
@@ -57,6 +58,7 @@ class Service:
         self.reader = BodyReader(schemas.Limits(config.max_texts, config.max_characters), config.max_body_bytes)
         self._workers = {False: self._worker(config.queue), True: self._worker(min(config.queue, SLOW_QUEUE))}
         self.metrics = Metrics(lambda: self.waiting)
+        self._gaps = Gaps()
         self.began = int(time.time())
 
     def _worker(self, queue: int) -> Worker:
@@ -94,7 +96,9 @@ class Service:
         return sum(worker.waiting for worker in self._workers.values())
 
     def _run(self, group: Group, items: Any) -> Any:
-        return self.operations[group.operation].run(self.models[group.model], items, group.options)
+        answers = self.operations[group.operation].run(self.models[group.model], items, group.options)
+        self._gaps.after_step()
+        return answers
 
     async def answer(self, operation: Operation, request: Request) -> Response:
         """One request, from its body to its answer."""

@@ -93,7 +93,7 @@ def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _embedded(model: str, body: schemas.EmbedBody, vectors: Sequence[NDArray[np.float32]]) -> schemas.EmbedAnswers:
     shown = [(_unit(vector) if body.normalize else vector).tolist() for vector in vectors]
-    shape = (len(shown), len(shown[0]))
+    shape = [len(shown), len(shown[0])]
     # Not checked again: they are many, and floats.
     return schemas.EmbedAnswers.model_construct(model=model, shape=shape, pooling=body.pooling, embeddings=shown)
 

@@ -216,7 +216,7 @@ class ChooseAnswers(Answers):
 class EmbedAnswers(Answers):
     """A vector for each text."""
 
-    shape: tuple[int, int]
+    shape: list[int] = Field(description="Texts, and numbers of a vector.")
     pooling: str
     embeddings: list[list[float]]
 
