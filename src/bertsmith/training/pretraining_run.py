@@ -12,7 +12,7 @@ import torch
 
 from bertsmith.config import ARCHITECTURES, Architecture, ModelConfig, Precision, PretrainConfig
 from bertsmith.data.batch import Masking, PretrainingBatch
-from bertsmith.data.feed import MICRO_BATCH_TOKENS, PretrainingFeed
+from bertsmith.data.feed import MICRO_BATCH_TOKENS, Phase, PretrainingFeed
 from bertsmith.data.masking import vocabulary_of
 from bertsmith.data.sampler import RowSampler, Sampling
 from bertsmith.data.shards import PreparedCorpus, Split
@@ -154,9 +154,9 @@ class PretrainingRun:
             return
         write_report(self.folder.report, self.journal.read(), title=self.folder.name)
 
-    def _sampler(self, split: Split, row_length: int, seed: int) -> RowSampler:
+    def _sampler(self, split: Split, row_length: int, seed: int, *, mask_share: float | None = None) -> RowSampler:
         config = self.config
-        masking = Masking(self.vocabulary, config.mask_share, config.whole_word)
+        masking = Masking(self.vocabulary, mask_share or config.mask_share, config.whole_word)
         sampling = Sampling(seed, row_length, self.task.next_sentence, config.short_sequence_share, masking)
         return RowSampler(self.corpus, split, sampling)
 
@@ -188,15 +188,11 @@ class PretrainingRun:
 
     def _loop(self, recipe: Recipe) -> Loop[Bert, PretrainingBatch]:
         config = self.config
-        short = self._sampler("train", config.max_length_tokens, config.seed)
-        long = self._sampler("train", config.long_length_tokens, config.seed) if config.long_share else None
         return Loop(
             self.task,
             model=self.bert,
             feed=PretrainingFeed(
-                short,
-                long,
-                long_share=config.long_share,
+                self._phases(),
                 batch_size=config.batch_size,
                 micro_batch_size=config.micro_batch_size,
                 rank=self.ranks.number,
@@ -208,6 +204,17 @@ class PretrainingRun:
             reporter=self.reporter,
             ranks=self.ranks,
         )
+
+    def _phases(self) -> list[Phase]:
+        """Short rows, in which more is hidden; the usual ones; long ones."""
+        config, phases = self.config, []
+        if config.early_share:
+            rows = self._sampler("train", config.early_length_tokens, config.seed, mask_share=config.early_mask_share)
+            phases.append(Phase(rows, config.early_share))
+        phases.append(Phase(self._sampler("train", config.max_length_tokens, config.seed), 1 - config.long_share))
+        if config.long_share:
+            phases.append(Phase(self._sampler("train", config.long_length_tokens, config.seed)))
+        return phases
 
     def _restore(self, loop: Loop[Bert, PretrainingBatch], checkpoint: Checkpoint) -> None:
         if checkpoint.state["run"]["corpus"] != self.corpus.fingerprint:
