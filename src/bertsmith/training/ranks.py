@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
@@ -24,7 +25,7 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from bertsmith.config import Device
-from bertsmith.errors import ConfigError, RankLostError
+from bertsmith.errors import BertsmithError, ConfigError, InputError, RankLostError
 from bertsmith.model.device import choose_device
 from bertsmith.training.sharding import divide, hold_gradients
 
@@ -35,6 +36,8 @@ SILENCE = timedelta(minutes=10)
 # How long it waits for what the first rank alone does, such as preparing a corpus: torchrun ends it if the first fails.
 PATIENCE = timedelta(days=30)
 DESERTED_S = 60.0
+# How long a rank that has found a mistake waits for the first to find it too, and to say it for all.
+HEARSAY = timedelta(seconds=10)
 
 Value = TypeVar("Value")
 
@@ -162,6 +165,7 @@ def joined_ranks(device: Device, batch_size: int) -> Iterator[Ranks]:
     Raises:
         ConfigError: fewer rows than ranks, or torch's processes were joined by somebody else.
         RankLostError: the launcher is gone, or another rank never came.
+        BertsmithError: this rank alone has found its data to be wrong, such as a damaged copy on its machine.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
@@ -180,5 +184,22 @@ def joined_ranks(device: Device, batch_size: int) -> Iterator[Ranks]:
         store = PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
         backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
         dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=SILENCE)
-    yield Ranks(number, count, store)
+    try:
+        yield Ranks(number, count, store)
+    except InputError as error:
+        if _said_by_first(number, store):
+            raise
+        raise BertsmithError(f"rank {number} of {count}, on {socket.gethostname()}: {error}") from error
     dist.destroy_process_group()  # not after an error: the others may be gone
+
+
+def _said_by_first(number: int, store: Store) -> bool:
+    """Whether the first rank has found the mistake too, and says it: once for all."""
+    if number == 0:
+        store.set("bertsmith/mistake", "")
+        return True
+    try:
+        store.wait(["bertsmith/mistake"], HEARSAY)
+    except RuntimeError:  # nothing came, or the launcher is gone
+        return False
+    return True
