@@ -84,8 +84,8 @@ class Killed:
         self._begin()
 
     def kill(self) -> None:
-        """A rank or the launcher, at a random moment; where a run has come to its end by then, one of the next run."""
-        victim = self.rng.choice(["rank", "launcher"])
+        """A rank and the launcher by turns, at a random moment; where a run has ended by then, one of the next run."""
+        victim = ("rank", "launcher")[self.victims.total() % 2]
         while self._ended_within(self.rng.uniform(0, self.life_s)) or (victim == "rank" and not self._has_ranks()):
             self._begin()
         self.saved += steps_saved(self.outs[-1]) > self._saved_before
@@ -129,13 +129,14 @@ def test_ranks_end_with_the_same_bytes(tmp_path: Path) -> None:
     corpus, straight = write_corpus(tmp_path), tmp_path / "straight"
     started = time.monotonic()
     finished([*TORCHRUN, *words(corpus, straight, 0.1)], tmp_path / "said.txt")
-    killed = Killed(tmp_path, corpus, life_s=time.monotonic() - started)
+    killed = Killed(tmp_path, corpus, life_s=min(30.0, time.monotonic() - started))  # more on a busy machine
     for _ in range(KILLS):
         killed.kill()
     killed.finish()
     kills = f"{KILLS} kills: {dict(killed.victims)}, {killed.saved} after something new was saved"
-    print(f"{kills}; {len(killed.outs)} run(s), a straight one takes {killed.life_s:.0f} s")
-    assert "Traceback" not in killed.said.read_text()
+    print(f"{kills}; {len(killed.outs)} run(s), killed within {killed.life_s:.0f} s")
+    said = killed.said.read_text()
+    assert "Traceback" not in said, said[said.index("Traceback") :]
     for out in killed.outs:
         assert weights(out) == weights(straight)
 

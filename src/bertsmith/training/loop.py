@@ -215,7 +215,7 @@ class Loop(Generic[Model, Batch]):
         counts = dict(zip(names, counted, strict=True))
         losses: Counter[str] = Counter()
         for index, batch in enumerate(fed.batches):
-            with self.ranks.apart(self._losses, when=index + 1 < len(fed.batches)), self.ranks.lost_named():
+            with self.ranks.apart(self._losses, when=index + 1 < len(fed.batches)):
                 with self._mixed():
                     sums = self._losses(batch)
                 means = {name: weight * loss / max(1, counts[name]) for name, loss in sums.items()}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
@@ -24,7 +25,7 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from bertsmith.config import Device
-from bertsmith.errors import ConfigError, RankLostError
+from bertsmith.errors import BertsmithError, ConfigError, InputError, RankLostError
 from bertsmith.model.device import choose_device
 from bertsmith.training.sharding import divide, hold_gradients
 
@@ -35,6 +36,8 @@ SILENCE = timedelta(minutes=10)
 # How long it waits for what the first rank alone does, such as preparing a corpus: torchrun ends it if the first fails.
 PATIENCE = timedelta(days=30)
 DESERTED_S = 60.0
+# How long a rank that has found a mistake waits for the first to find it too, and to say it for all.
+HEARSAY = timedelta(seconds=10)
 
 Value = TypeVar("Value")
 
@@ -81,12 +84,11 @@ class Ranks:
             return make()
         key = f"bertsmith/{next(_SAID)}"
         made = json.dumps(make()) if self.first else ""
-        with self.lost_named():
-            if self.first:
-                self._store.set(key, made)
-            else:
-                self._store.wait([key], PATIENCE)
-            value: Value = json.loads(self._store.get(key))
+        if self.first:
+            self._store.set(key, made)
+        else:
+            self._store.wait([key], PATIENCE)
+        value: Value = json.loads(self._store.get(key))
         return value
 
     def sums(self, values: Sequence[float]) -> list[float]:
@@ -94,8 +96,7 @@ class Ranks:
         if self.count == 1:
             return list(values)
         total = torch.tensor(values, dtype=torch.float64)
-        with self.lost_named():
-            dist.all_reduce(total)
+        dist.all_reduce(total)
         added: list[float] = total.tolist()
         return added
 
@@ -117,26 +118,27 @@ class Ranks:
         hold_gradients(module, when)
         return module.no_sync() if when and isinstance(module, DistributedDataParallel) else nullcontext()
 
-    @contextmanager
-    def lost_named(self) -> Iterator[None]:
-        """
-        Raises:
-            RankLostError: torch could not reach another rank.
-        """
-        try:
-            yield
-        except RuntimeError as error:
-            if self.count > 1 and _is_of_connection(error):
-                words = str(error).splitlines()[0][:200]
-                raise RankLostError(
-                    f"rank {self.number} of {self.count} has lost another, or the launcher ({words}). "
-                    "torchrun --max-restarts begins the ranks again, and the same command goes on from what was saved."
-                ) from error
-            raise
-
 
 ALONE = Ranks()
 _SAID = itertools.count()  # of this process: a store outlives the ranks of one run, and there may be several runs
+
+
+@contextmanager
+def _lost_named(number: int, count: int) -> Iterator[None]:
+    """
+    Raises:
+        RankLostError: in the block torch could not reach another rank, wherever it tried to.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if _is_of_connection(error):
+            words = str(error).splitlines()[0][:200]
+            raise RankLostError(
+                f"rank {number} of {count} has lost another, or the launcher ({words}). "
+                "torchrun --max-restarts begins the ranks again, and the same command goes on from what was saved."
+            ) from error
+        raise
 
 
 def _is_of_connection(error: RuntimeError) -> bool:
@@ -144,6 +146,32 @@ def _is_of_connection(error: RuntimeError) -> bool:
     return isinstance(error, dist.DistError) or any(
         word in words for word in ("connection", "timed out", "broken pipe", "gloo", "nccl", "socket")
     )
+
+
+@contextmanager
+def _own_mistake_named(number: int, count: int, store: Store) -> Iterator[None]:
+    """
+    Raises:
+        BertsmithError: in the block this rank found what the first did not; it is told with the machine.
+    """
+    try:
+        yield
+    except InputError as error:
+        if _said_by_first(number, store):
+            raise
+        raise BertsmithError(f"rank {number} of {count}, on {socket.gethostname()}: {error}") from error
+
+
+def _said_by_first(number: int, store: Store) -> bool:
+    """Whether the first rank has found the mistake too, and says it: once for all."""
+    if number == 0:
+        store.set("bertsmith/mistake", "")
+        return True
+    try:
+        store.wait(["bertsmith/mistake"], HEARSAY)
+    except RuntimeError:  # nothing came, or the launcher is gone
+        return False
+    return True
 
 
 def is_first_process() -> bool:
@@ -161,7 +189,8 @@ def joined_ranks(device: Device, batch_size: int) -> Iterator[Ranks]:
 
     Raises:
         ConfigError: fewer rows than ranks, or torch's processes were joined by somebody else.
-        RankLostError: the launcher is gone, or another rank never came.
+        RankLostError: the launcher or another rank is gone, or never came; in the block too.
+        BertsmithError: in the block this rank alone found its data to be wrong: a damaged copy on its machine.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
@@ -174,11 +203,12 @@ def joined_ranks(device: Device, batch_size: int) -> Iterator[Ranks]:
     chosen = choose_device(device)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    with Ranks(int(os.environ.get("RANK", "0")), count).lost_named():
+    with _lost_named(int(os.environ.get("RANK", "0")), count):
         store, number, count = next(iter(rendezvous("env://", timeout=BEGINNING)))
         # A store may outlive ranks that were lost: where those could be found is not to be read by their successors.
         store = PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
         backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
         dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=SILENCE)
-    yield Ranks(number, count, store)
+        with _own_mistake_named(number, count, store):
+            yield Ranks(number, count, store)
     dist.destroy_process_group()  # not after an error: the others may be gone
