@@ -275,6 +275,9 @@ class PretrainConfig(TrainingConfig):
     evaluate_every_steps: int | None = Field(
         None, gt=0, description="Steps between evaluations; 20 a run if not given."
     )
+    compile: bool = Field(
+        False, description="Compile the layers with torch.compile; on CUDA only, where it was not measured."
+    )
     shard: bool = Field(
         False,
         description="Divide weights, gradients and moments among the ranks, where one cannot hold them all.",

@@ -19,6 +19,7 @@ from bertsmith.data.shards import PreparedCorpus, Split
 from bertsmith.errors import CheckpointError, PreparedCorpusError, StoppedError
 from bertsmith.files import atomic_path, link_or_copy
 from bertsmith.model.bert import Bert
+from bertsmith.model.compiling import compile_layers
 from bertsmith.model.device import choose_device
 from bertsmith.model.folder import write_model_config, write_model_folder
 from bertsmith.model.formats import load_hf_tensors, to_hf_tensors
@@ -99,6 +100,8 @@ class PretrainingRun:
         self.bert = new_model(
             config, self.task, vocab_size=self.tokenizer.vocab_size, pad_token_id=self.tokenizer.pad_id
         ).to(choose_device(config.device))
+        if config.compile:
+            compile_layers(self.bert)
         self.held_out = self._evaluation_batches()
         labels = np.concatenate([batch.masked_labels for batch in self.held_out])
         self.frequency_loss = frequency_loss(corpus.token_counts(), labels)
