@@ -263,14 +263,20 @@ class PretrainConfig(TrainingConfig):
     mask_share: Share = Field(0.15, gt=0, description="Share of the tokens that masked LM hides.")
     whole_word: bool = Field(False, description="Hide all WordPieces of a word together.")
     short_sequence_share: Share = Field(0.1, description="Share of sequences with a random shorter target length.")
-    max_length_tokens: int = Field(128, ge=8, description="Length of a row in the first phase, in tokens.")
-    long_length_tokens: int = Field(512, ge=8, description="Length of a row in the second phase, in tokens.")
-    long_share: Share = Field(
-        0.0, description="Share of the budget, at its end, spent in the second phase; BERT's was 0.1."
+    max_length_tokens: int = Field(128, ge=8, description="Length of a row, in tokens.")
+    early_share: Share = Field(
+        0.0, description="Share of the budget, at its start, spent on shorter rows in which more is hidden."
     )
+    early_length_tokens: int = Field(64, ge=8, description="Length of these, in tokens.")
+    early_mask_share: Share = Field(0.3, gt=0, description="Share of their tokens that masked LM hides.")
+    long_share: Share = Field(0.0, description="Share of the budget, at its end, spent on long rows; BERT's was 0.1.")
+    long_length_tokens: int = Field(512, ge=8, description="Length of these, in tokens.")
     seed: int = Field(0, ge=0, description="Seed of initialisation, order, pairs, masks and dropout.")
     evaluate_every_steps: int | None = Field(
         None, gt=0, description="Steps between evaluations; 20 a run if not given."
+    )
+    compile: bool = Field(
+        False, description="Compile the layers with torch.compile; on CUDA only, where it was not measured."
     )
     shard: bool = Field(
         False,
@@ -307,7 +313,13 @@ class PretrainConfig(TrainingConfig):
         return self
 
     @model_validator(mode="after")
-    def _long_is_longer(self) -> Self:
+    def _phases_follow_one_another(self) -> Self:
+        if self.early_share and self.early_length_tokens > self.max_length_tokens:
+            raise ValueError(
+                f"early_length_tokens {self.early_length_tokens} is above max_length_tokens {self.max_length_tokens}"
+            )
+        if self.early_share + self.long_share > 1:
+            raise ValueError(f"early_share {self.early_share} and long_share {self.long_share} are more than the whole")
         if self.long_share and self.long_length_tokens < self.max_length_tokens:
             raise ValueError(
                 f"long_length_tokens {self.long_length_tokens} is below max_length_tokens {self.max_length_tokens}"

@@ -7,7 +7,7 @@ import pytest
 
 from bertsmith.config import CorpusConfig, TokenizerConfig
 from bertsmith.data.batch import Masking, PretrainingBatch, concatenate
-from bertsmith.data.feed import PretrainingFeed
+from bertsmith.data.feed import Phase, PretrainingFeed
 from bertsmith.data.prepare import prepare_corpus
 from bertsmith.data.sampler import Position, RowSampler, Sampling
 from bertsmith.data.shards import PreparedCorpus
@@ -90,9 +90,7 @@ def test_epochs_done_grows_evenly_to_one(corpus: PreparedCorpus) -> None:
 
 def test_the_second_phase_goes_on_at_the_same_share_of_the_corpus(corpus: PreparedCorpus) -> None:
     feed = PretrainingFeed(
-        sampler(corpus),
-        sampler(corpus, row_length=256),
-        long_share=0.5,
+        [Phase(sampler(corpus), 0.5), Phase(sampler(corpus, row_length=256))],
         batch_size=4,
         micro_batch_size=3,
     )
@@ -110,6 +108,16 @@ def test_the_second_phase_goes_on_at_the_same_share_of_the_corpus(corpus: Prepar
     assert switch == pytest.approx(0.5, abs=0.08)
 
 
+def test_a_phase_without_room_is_passed_over(corpus: PreparedCorpus) -> None:
+    phases = [Phase(sampler(corpus, row_length=length), until) for length, until in ((16, 0.5), (64, 0.5), (256, 1.0))]
+    feed = PretrainingFeed(phases, batch_size=4, micro_batch_size=None)
+
+    def length_at(share: float) -> int:
+        return feed.step(feed.start(), lambda epochs: share).batches[0].input_ids.shape[1]
+
+    assert [length_at(share) for share in (0.0, 0.49, 0.5, 1.0)] == [16, 16, 256, 256]
+
+
 def test_the_first_rows_are_as_many_as_there_are(corpus: PreparedCorpus) -> None:
     rows = sampler(corpus)
     assert rows.first(10).rows == 10
@@ -119,9 +127,9 @@ def test_the_first_rows_are_as_many_as_there_are(corpus: PreparedCorpus) -> None
 @pytest.mark.parametrize("ranks", [1, 2, 3, 7])
 def test_rows_of_all_ranks_are_those_of_one(corpus: PreparedCorpus, ranks: int) -> None:
     rows, state = sampler(corpus), PretrainingFeed.start()
-    whole = PretrainingFeed(rows, None, long_share=0.0, batch_size=7, micro_batch_size=None)
+    whole = PretrainingFeed([Phase(rows)], batch_size=7, micro_batch_size=None)
     feeds = [
-        PretrainingFeed(rows, None, long_share=0.0, batch_size=7, micro_batch_size=2, rank=rank, ranks=ranks)
+        PretrainingFeed([Phase(rows)], batch_size=7, micro_batch_size=2, rank=rank, ranks=ranks)
         for rank in range(ranks)
     ]
     for _ in range(70):  # through several shards and epochs

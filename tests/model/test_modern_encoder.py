@@ -42,14 +42,14 @@ def test_a_place_depends_on_its_own_sequence_as_far_as_its_layers_reach(layers):
     batch = packed_rows()
     bert = tiny_modern()
     embedded = bert.encoder.embeddings(batch["input_ids"]).detach().requires_grad_()
-    sights = bert.encoder.sights(embedded, batch["position_ids"], batch["sequence_ids"])
+    shared = bert.encoder.shared(embedded, batch["position_ids"], batch["sequence_ids"])
     hidden = embedded
     for index in range(1, 1 + layers):  # the first layer is global, the next two are local
-        hidden = bert.encoder.layers[index](hidden, *sights[index])
+        hidden = bert.encoder.layers[index](hidden, *shared[index])
     (gradient,) = torch.autograd.grad(hidden[0, 8].square().sum(), embedded)
     reached = [place for place in range(6, 13) if abs(place - 8) <= layers * REACH]
     assert (gradient[0].abs().sum(-1) > 0).nonzero()[:, 0].tolist() == reached
-    (gradient,) = torch.autograd.grad(bert.encoder.layers[0](embedded, *sights[0])[0, 8].square().sum(), embedded)
+    (gradient,) = torch.autograd.grad(bert.encoder.layers[0](embedded, *shared[0])[0, 8].square().sum(), embedded)
     assert (gradient[0].abs().sum(-1) > 0).nonzero()[:, 0].tolist() == list(range(6, 13))
 
 
@@ -99,8 +99,8 @@ def test_bfloat16_is_near_float32_and_its_bias_and_angles_are_in_it():
     real = batch["sequence_ids"].bool()
     with torch.autocast("cpu", torch.bfloat16):
         half = bert(**batch)
-        sights = bert.encoder.sights(half, batch["position_ids"], batch["sequence_ids"])
-    assert sights[1].bias.dtype == sights[1].rotary.cosine.dtype == torch.bfloat16
+        shared = bert.encoder.shared(half, batch["position_ids"], batch["sequence_ids"])
+    assert shared[1].bias().dtype == shared[1].rotary.cosine.dtype == torch.bfloat16
     assert F.cosine_similarity(half[real].float(), bert(**batch)[real], dim=-1).min() > 0.99
 
 

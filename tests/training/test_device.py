@@ -28,6 +28,7 @@ from bertsmith.training.finetune import finetune
 from bertsmith.training.journal import Journal
 from bertsmith.training.optimizer import build_optimizer, load_optimizer_tensors, optimizer_tensors
 from clinic_texts import TEXTS
+from flash_by_hand import flash_by_hand
 from pretend_cuda import CUDA, OnCuda, pretend_cuda
 from training.runs import run, write_corpus
 from training.test_finetune import Listener
@@ -126,6 +127,16 @@ def test_pretraining_gives_the_processors_figures_and_moves_each_batch_once(
     parameters = len(list(load(tmp_path / "cpu").bert.parameters()))
     assert device.pinned > 6 * 6  # the arrays of the batches
     assert device.moved - device.pinned == parameters
+
+
+def test_pretraining_with_the_attention_of_a_gpu(corpus: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"dropout": 0.0, "steps": 4}
+    run(corpus, tmp_path / "cpu", device="cpu", **options)
+    with pretend_cuda(), flash_by_hand() as made:
+        run(corpus, tmp_path / "cuda", **options)
+    assert len(made) > 4 * 2  # two layers, and evaluations
+    assert all(isinstance(each, OnCuda) for each in made)
+    assert losses(tmp_path / "cuda") == pytest.approx(losses(tmp_path / "cpu"), rel=1e-4)
 
 
 def test_dropout_is_drawn_by_torch_there(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,11 +12,13 @@ from transformers import AutoModelForPreTraining, AutoTokenizer, pipeline
 
 import bertsmith
 from bertsmith.config import ModelConfig, TokenizerConfig
+from bertsmith.data.batch import PretrainingBatch
 from bertsmith.errors import BertsmithError, ConfigError, CorpusError, PreparedCorpusError
 from bertsmith.model import precision
 from bertsmith.model.bert import Bert
 from bertsmith.model.precision import choose_precision
 from bertsmith.progress import Silent
+from bertsmith.tasks.pretraining import Pretraining
 from bertsmith.text.wordpiece import WordPiece
 from bertsmith.training.journal import Journal
 from bertsmith.training.loop import Loop
@@ -121,6 +123,25 @@ def test_two_phases_of_lengths(tmp_path: Path) -> None:
     records = [r for r in Journal(tmp_path / "run/training/metrics.jsonl").read() if r["kind"] == "train"]
     tokens = np.diff([0, *(r["tokens"] for r in records)])
     assert tokens[3:].min() > 1.5 * tokens[:3].max()
+
+
+def test_a_run_may_begin_with_short_rows_in_which_more_is_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    loss_sums = Pretraining.loss_sums
+
+    def look(self: Pretraining, model: Bert, batch: PretrainingBatch) -> dict[str, torch.Tensor]:
+        seen.append((batch.input_ids.shape[1], len(batch.masked_labels) / batch.tokens))
+        return loss_sums(self, model, batch)
+
+    monkeypatch.setattr(Pretraining, "loss_sums", look)
+    run(
+        write_corpus(tmp_path), tmp_path / "run", steps=4, early_share=0.5, early_length_tokens=16, early_mask_share=0.4
+    )
+    lengths, shares = zip(*seen, strict=True)
+    assert lengths == (16, 16, 32, 32)
+    assert min(shares[:2]) > 0.25 > 0.2 > max(shares[2:])
 
 
 def test_masked_lm_alone_leaves_no_next_sentence_head(tmp_path: Path) -> None:

@@ -91,6 +91,8 @@ def test_epochs_phases_shards_and_parts_go_on_too(
     options: dict[str, Any] = {
         "steps": None,
         "epochs": 1.3,
+        "early_share": 0.2,
+        "early_length_tokens": 16,
         "long_share": 0.4,
         "long_length_tokens": 64,
         "micro_batch_size": 9,

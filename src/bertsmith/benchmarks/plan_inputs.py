@@ -130,8 +130,10 @@ def _check(options: PlanConfig, config: PretrainConfig) -> None:
         raise ConfigError("how much text is there? Give --corpus-tokens 100e9, or --corpus FOLDER")
     if config.minutes:
         raise ConfigError("--minutes: the time is what a plan tells. Give --epochs or --steps")
-    if config.long_share:
-        raise ConfigError("--long-share: a plan knows rows of one length. Plan each phase, by --max-length-tokens")
+    for option in ("long_share", "early_share"):
+        if getattr(config, option):
+            name = option.replace("_", "-")
+            raise ConfigError(f"--{name}: a plan knows rows of one length. Plan each phase, by --max-length-tokens")
     if options.gpus and config.precision == "float32" and not options.gpu_tflops:
         raise ConfigError("--precision float32: the cards' peaks are those in bfloat16. Give --gpu-tflops in float32")
 

@@ -25,7 +25,7 @@ from bertsmith.benchmarks.machine import peak_memory_bytes
 from bertsmith.benchmarks.random_corpus import RandomCorpus, random_vocabulary
 from bertsmith.config import PretrainConfig
 from bertsmith.data.batch import Masking, PretrainingBatch
-from bertsmith.data.feed import PretrainingFeed
+from bertsmith.data.feed import Phase, PretrainingFeed
 from bertsmith.data.sampler import Position, RowSampler, Sampling
 from bertsmith.data.workers import Job, serve_jobs
 from bertsmith.model.bert import Bert
@@ -118,9 +118,7 @@ class Ours(Side):
             task,
             model=model,
             feed=PretrainingFeed(
-                settings.sampler(),
-                None,
-                long_share=0.0,
+                [Phase(settings.sampler())],
                 batch_size=config.batch_size,
                 micro_batch_size=config.micro_batch_size,
             ),

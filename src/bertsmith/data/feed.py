@@ -1,11 +1,11 @@
-"""What training is fed: one global batch a step, from any state on, in the two phases of lengths.
+"""What training is fed: one global batch a step, from any state on, in phases of lengths and of shares of masked words.
 
 BERT spent the first 90% of its steps on 128 tokens and the last 10% on 512 (Devlin et al. 2019, appendix A.2).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Generic, TypeVar
 
@@ -36,32 +36,42 @@ class Step(Generic[Batch]):
     idle: bool = False
 
 
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of a run.
+
+    Attributes:
+        sampler: cuts and masks its rows.
+        until: the share of the budget at which the next phase takes over.
+    """
+
+    sampler: RowSampler
+    until: float = 1.0
+
+
 class PretrainingFeed:
-    """Steps of `batch_size` rows; short rows first, long rows for the last share of the budget.
+    """Steps of `batch_size` rows, phase after phase; each goes on in the corpus where the one before it stood.
 
     Of each step a rank is given its share of the rows; together the ranks see what one alone would.
     """
 
     def __init__(
         self,
-        short: RowSampler,
-        long: RowSampler | None,
+        phases: Sequence[Phase],
         *,
-        long_share: float,
         batch_size: int,
         micro_batch_size: int | None,
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
-        self.short, self.long = short, long
-        self.long_share = long_share
+        self.phases = phases
         self.batch_size, self.micro_batch_size = batch_size, micro_batch_size
         self._first, self._last = (batch_size * place // ranks for place in (rank, rank + 1))
 
     @staticmethod
     def start() -> dict[str, Any]:
         """The state of a run that has seen nothing."""
-        return {**asdict(Position()), "long": False}
+        return {**asdict(Position()), "phase": 0}
 
     def step(self, state: dict[str, Any], share_done: Callable[[float], float]) -> Step[PretrainingBatch]:
         """The step that starts at a state.
@@ -70,14 +80,15 @@ class PretrainingFeed:
             state: from `start` or the step before.
             share_done: passes over the corpus -> the share of the budget that is spent; it picks the phase.
         """
-        position = Position(state["epoch"], state["shard"], state["row"])
-        sampler = self.long if state["long"] and self.long else self.short
-        epochs = sampler.epochs_done(position)
-        if self.long and sampler is self.short and share_done(epochs) >= 1 - self.long_share:
-            position, sampler = self.long.same_share(position, self.short), self.long
+        position, number = Position(state["epoch"], state["shard"], state["row"]), state["phase"]
+        sampler = self.phases[number].sampler
+        spent = share_done(sampler.epochs_done(position))
+        while number + 1 < len(self.phases) and spent >= self.phases[number].until:
+            number += 1
+            position = self.phases[number].sampler.same_share(position, sampler)
+            sampler = self.phases[number].sampler
         batch, after = sampler.take(position, self.batch_size, first=self._first, last=self._last)
-        state = {**asdict(after), "long": sampler is self.long}
-        return Step(self._parts(batch), batch.tokens, sampler.epochs_done(after), state)
+        return Step(self._parts(batch), batch.tokens, sampler.epochs_done(after), {**asdict(after), "phase": number})
 
     def _parts(self, batch: PretrainingBatch) -> list[PretrainingBatch]:
         rows = self.micro_batch_size or max(1, MICRO_BATCH_TOKENS // batch.input_ids.shape[1])

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bertsmith.model.bert import Bert
 from bertsmith.model.encoder import Embeddings, Layer
-from bertsmith.model.modern_encoder import ModernEmbeddings, ModernEncoder, ModernLayer, Sight
+from bertsmith.model.modern_encoder import ModernEmbeddings, ModernEncoder, ModernLayer, Shared
 from bertsmith.model.rotary import rotate
 
 A = TypeVar("A")  # a tensor with B rows, or the array of one row
@@ -104,10 +104,10 @@ def layer_steps(bert: Bert, embedded: Tensor, position_ids: Tensor) -> Iterator[
         position_ids: (B, T).
     """
     encoder, hidden = bert.encoder, embedded
-    sights = encoder.sights(hidden, position_ids, None) if isinstance(encoder, ModernEncoder) else []
+    shared = encoder.shared(hidden, position_ids, None) if isinstance(encoder, ModernEncoder) else []
     for index, layer in enumerate(encoder.layers):
         if isinstance(layer, ModernLayer):
-            steps = _modern_layer(layer, hidden, sights[index])
+            steps = _modern_layer(layer, hidden, shared[index])
         else:
             assert isinstance(layer, Layer)
             steps = _bert_layer(layer, hidden)
@@ -146,12 +146,12 @@ def _bert_layer(layer: Layer, hidden: Tensor) -> LayerSteps[Tensor]:
     return LayerSteps(*seen, widened, activated, fed, fed_sum, output)
 
 
-def _modern_layer(layer: ModernLayer, hidden: Tensor, sight: Sight) -> LayerSteps[Tensor]:
+def _modern_layer(layer: ModernLayer, hidden: Tensor, given: Shared) -> LayerSteps[Tensor]:
     attention = layer.attention
     qkv = attention.qkv(layer.attention_norm(hidden)).unflatten(-1, (3, attention.heads, -1))
     query, key, value = qkv.permute(2, 0, 3, 1, 4)
-    query, key = rotate(query, sight.rotary), rotate(key, sight.rotary)
-    scores, weights, mixed = _attend(query, key, value, sight.bias)
+    query, key = rotate(query, given.rotary), rotate(key, given.rotary)
+    scores, weights, mixed = _attend(query, key, value, given.bias())
     attended = attention.output(mixed.transpose(1, 2).flatten(2))
     attention_sum = hidden + attended
     attention_output = layer.feed_forward_norm(attention_sum)

@@ -11,14 +11,16 @@ from torch.nn import functional as F
 from bertsmith.config import ModelConfig
 from bertsmith.model.attention_step import attention_step
 from bertsmith.model.dropout import dropout
+from bertsmith.model.flash import Ragged, flash_attention, flash_serves, ragged
 from bertsmith.model.linear import Linear
 from bertsmith.model.rotary import Rotary, rotate
 
 LONG_TOKENS = 96  # of a sequence in the mean, from which attention may go sequence by sequence
 SEEN_SHARE = 0.75  # of the rows' pairs of places, below which it does: else little is saved for many small products
-# What a token sees: (B, 1, T, T), added to the scores of a row; None for all of its row; or, of one row that is nothing
-# but long sequences side by side, their lengths: each sees itself, and no score of two of them is ever made.
-Sight = Tensor | tuple[int, ...] | None
+# What a token sees: (B, 1, T, T), added to the scores of a row; None for all of its row; or, without a score of two
+# sequences ever being made, its own: on a GPU in rows as they are, else in one row that is nothing but long sequences
+# side by side, of these lengths.
+Sight = Tensor | Ragged | list[int] | None
 
 
 def attention_bias(sequence_ids: Tensor, dtype: torch.dtype, *, reach: int | None = None) -> Tensor:
@@ -52,7 +54,7 @@ def sequence_lengths(sequence_ids: Tensor) -> list[int]:
     return lengths
 
 
-def long_sequences(sequence_ids: Tensor) -> tuple[Tensor, tuple[int, ...]] | None:
+def long_sequences(sequence_ids: Tensor) -> tuple[Tensor, list[int]] | None:
     """The tokens of all sequences, (N,) indices into B * T, and the sequences' lengths, which sum to N: what is left
     of (B, T) without padding. None where they are so short, or fill the rows so well, that one call for each costs more
     than it saves.
@@ -64,13 +66,28 @@ def long_sequences(sequence_ids: Tensor) -> tuple[Tensor, tuple[int, ...]] | Non
     few = sum(length * length for length in lengths) < SEEN_SHARE * pairs
     if not few or sum(lengths) < LONG_TOKENS * len(lengths):
         return None
-    return sequence_ids.flatten().nonzero().flatten(), tuple(lengths)
+    return sequence_ids.flatten().nonzero().flatten(), lengths
 
 
 def scores_dtype(hidden: Tensor) -> torch.dtype:
     """The type that attention scores of hidden states will have: autocast's where it is on."""
     device = hidden.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+
+
+def sight_of(sequence_ids: Tensor, hidden: Tensor, *, dropped: float, reach: int | None = None) -> Tensor | Ragged:
+    """What a token sees of its row, its own sequence only; made once a forward pass.
+
+    Args:
+        sequence_ids: (B, T) int, k for the k-th sequence of a row, 0 for padding.
+        hidden: hidden states, for the type that scores will have, and the device.
+        dropped: the share of attention's weights that training drops.
+        reach: how many places to either side a token sees; None for all of its sequence.
+    """
+    dtype = scores_dtype(hidden)
+    if flash_serves(dtype, hidden.device, dropped=dropped):
+        return ragged(sequence_ids)._replace(reach=-1 if reach is None else reach)
+    return attention_bias(sequence_ids, dtype, reach=reach)
 
 
 class SelfAttention(nn.Module):
@@ -93,23 +110,30 @@ class SelfAttention(nn.Module):
     def forward(self, hidden: Tensor, sight: Sight, by: Rotary | None = None, places: Tensor | None = None) -> Tensor:
         """(B, T, D) -> (B, T, D); with places (P,), indices into B * T, what they alone see: (P, D)."""
         qkv = self.qkv(hidden).unflatten(-1, (3, self.heads, -1))  # (B, T, D) -> (B, T, 3, N, H)
-        if isinstance(sight, tuple):
+        if isinstance(sight, list):
             joined = torch.cat([self._mix(part, None, by) for part in qkv.split(sight, dim=1)], dim=1)
         else:
             joined = self._mix(qkv, sight, by)
         projected: Tensor = self.output(joined if places is None else at_places(joined, places))
         return projected
 
-    def _mix(self, qkv: Tensor, bias: Tensor | None, by: Rotary | None) -> Tensor:
+    @property
+    def dropped(self) -> float:
+        """The share of the weights that is dropped now."""
+        return self.dropout if self.training else 0.0
+
+    def _mix(self, qkv: Tensor, sight: Tensor | Ragged | None, by: Rotary | None) -> Tensor:
         """(B, T, 3, N, H) -> (B, T, D), the heads' outputs side by side."""
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # (B, T, 3, N, H) -> 3 x (B, N, T, H)
         if by is not None:
             query, key = rotate(query, by), rotate(key, by)
-        share = self.dropout if self.training else 0.0
+        if isinstance(sight, Ragged):
+            return flash_attention(query, key, value, sight).transpose(1, 2).flatten(2)
+        share = self.dropped
         # The fused kernel's backward is slow on a CPU: a quarter of a whole bf16 step, plain products 7%.
         by_hand = qkv.device.type == "cpu" and share < 1 and (share > 0 or qkv.requires_grad)
         attend = attention_step if by_hand else F.scaled_dot_product_attention
-        mixed = attend(query, key, value, bias, share)
+        mixed = attend(query, key, value, sight, share)
         return mixed.transpose(1, 2).flatten(2)  # (B, N, T, H) -> (B, T, D)
 
 

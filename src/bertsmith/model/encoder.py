@@ -5,6 +5,7 @@ Letters: B rows of the batch, T tokens of a row, D hidden width, F feed-forward 
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 
 from bertsmith.config import ModelConfig
 from bertsmith.errors import ShapeError
-from bertsmith.model.attention import SelfAttention, Sight, at_places, attention_bias, long_sequences, scores_dtype
+from bertsmith.model.attention import SelfAttention, Sight, at_places, long_sequences, sight_of
 from bertsmith.model.dropout import Dropout
 from bertsmith.model.linear import Linear
 
@@ -66,7 +67,7 @@ class BertEncoder(nn.Module):
             tokens, sight = long
             hidden, places = at_places(hidden, tokens)[None], torch.searchsorted(tokens, places)
         else:
-            sight = _bias(sequence_ids, hidden)
+            sight = self._sight(sequence_ids, hidden)
         for layer in self.layers[:-1]:
             hidden = layer(hidden, sight)
         last: Tensor = self.layers[-1](hidden, sight, places)
@@ -77,15 +78,16 @@ class BertEncoder(nn.Module):
     ) -> list[Tensor]:
         """As `forward`, but with all on the way: L + 1 times (B, T, D), first of them the embeddings."""
         states = [self.embeddings(input_ids, token_type_ids, position_ids)]
-        bias = _bias(sequence_ids, states[0])
+        sight = self._sight(sequence_ids, states[0])
         for layer in self.layers:
-            states.append(layer(states[-1], bias))
+            states.append(layer(states[-1], sight))
         return states
 
-
-def _bias(sequence_ids: Tensor | None, hidden: Tensor) -> Tensor | None:
-    """The attention bias of all layers, in the type their scores will have: made once a forward pass."""
-    return None if sequence_ids is None else attention_bias(sequence_ids, scores_dtype(hidden))
+    def _sight(self, sequence_ids: Tensor | None, hidden: Tensor) -> Sight:
+        """What a token sees of its row, in all layers."""
+        if sequence_ids is None:
+            return None
+        return sight_of(sequence_ids, hidden, dropped=cast(Layer, self.layers[0]).attention.dropped)
 
 
 class Embeddings(nn.Module):

@@ -3,29 +3,29 @@
 Letters: B rows of the batch, T tokens of a row, D hidden width, F feed-forward width, L layers.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from bertsmith.config import ModelConfig
-from bertsmith.model.attention import SelfAttention, at_places, attention_bias, scores_dtype
+from bertsmith.model.attention import SelfAttention, Sight, at_places, scores_dtype, sight_of
 from bertsmith.model.dropout import Dropout
 from bertsmith.model.encoder import ACTIVATIONS, check_length, embedding_table
 from bertsmith.model.linear import Linear
 from bertsmith.model.rotary import Rotary, rotary
 
 
-class Sight(NamedTuple):
-    """What all layers of a kind share in a forward pass.
+class Shared(NamedTuple):
+    """What all layers of a kind share in a forward pass: what a token sees, and the angles of the places."""
 
-    Attributes:
-        bias: (B, 1, T, T), what a token sees; None for everything.
-        rotary: the angles of the places.
-    """
-
-    bias: Tensor | None
+    sight: Sight
     rotary: Rotary
+
+    def bias(self) -> Tensor | None:
+        """The sight, where it is a bias or everything: wherever torch's plain products compute."""
+        assert self.sight is None or isinstance(self.sight, Tensor)
+        return self.sight
 
 
 class ModernEncoder(nn.Module):
@@ -59,9 +59,9 @@ class ModernEncoder(nn.Module):
         `BertEncoder.forward` says what the arguments are.
         """
         hidden: Tensor = self.embeddings(input_ids)  # (B, T) -> (B, T, D)
-        *sights, of_last = self.sights(hidden, position_ids, sequence_ids)
-        for layer, sight in zip(self.layers[:-1], sights, strict=True):
-            hidden = layer(hidden, *sight)
+        *shared, of_last = self.shared(hidden, position_ids, sequence_ids)
+        for layer, given in zip(self.layers[:-1], shared, strict=True):
+            hidden = layer(hidden, *given)
         normed: Tensor = self.final_norm(self.layers[-1](hidden, *of_last, places))
         return normed
 
@@ -70,21 +70,22 @@ class ModernEncoder(nn.Module):
     ) -> list[Tensor]:
         """As `forward`, but with all on the way: L + 1 times (B, T, D), the embeddings first; the last is normed."""
         states = [self.embeddings(input_ids)]
-        for layer, sight in zip(self.layers, self.sights(states[0], position_ids, sequence_ids), strict=True):
-            states.append(layer(states[-1], *sight))
+        for layer, given in zip(self.layers, self.shared(states[0], position_ids, sequence_ids), strict=True):
+            states.append(layer(states[-1], *given))
         return [*states[:-1], self.final_norm(states[-1])]
 
-    def sights(self, hidden: Tensor, position_ids: Tensor, sequence_ids: Tensor | None) -> list[Sight]:
-        """What each layer sees of a batch; made once a forward pass, and the same for all layers of a kind."""
+    def shared(self, hidden: Tensor, position_ids: Tensor, sequence_ids: Tensor | None) -> list[Shared]:
+        """What each layer is given with a batch; made once a forward pass, and the same for all layers of a kind."""
         config, dtype, length = self.config, scores_dtype(hidden), hidden.shape[1]
         width, reach = config.hidden_size // config.num_attention_heads, config.local_attention // 2
-        everywhere = None if sequence_ids is None else attention_bias(sequence_ids, dtype)
+        dropped = cast(ModernLayer, self.layers[0]).attention.dropped
+        everywhere = None if sequence_ids is None else sight_of(sequence_ids, hidden, dropped=dropped)
         near = everywhere
         if length > reach + 1:  # else every place of a row is near
             alone = torch.ones_like(position_ids[:1]) if sequence_ids is None else sequence_ids
-            near = attention_bias(alone, dtype, reach=reach)
-        of_global = Sight(everywhere, rotary(position_ids, width, theta=config.global_rope_theta, dtype=dtype))
-        of_local = Sight(near, rotary(position_ids, width, theta=config.local_rope_theta, dtype=dtype))
+            near = sight_of(alone, hidden, dropped=dropped, reach=reach)
+        of_global = Shared(everywhere, rotary(position_ids, width, theta=config.global_rope_theta, dtype=dtype))
+        of_local = Shared(near, rotary(position_ids, width, theta=config.local_rope_theta, dtype=dtype))
         every = config.global_attn_every_n_layers
         return [of_local if index % every else of_global for index in range(len(self.layers))]
 
@@ -122,9 +123,9 @@ class ModernLayer(nn.Module):
         self.narrow = Linear(inner, width, bias=False)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden: Tensor, bias: Tensor | None, by: Rotary, places: Tensor | None = None) -> Tensor:
-        """(B, T, D), bias (B, 1, T, T) or None, the angles -> (B, T, D); or (P, D), as in `Layer` of BERT."""
-        seen = self.attention_dropout(self.attention(self.attention_norm(hidden), bias, by, places))
+    def forward(self, hidden: Tensor, sight: Sight, by: Rotary, places: Tensor | None = None) -> Tensor:
+        """(B, T, D), what is seen, the angles -> (B, T, D); or (P, D), as in `Layer` of BERT."""
+        seen = self.attention_dropout(self.attention(self.attention_norm(hidden), sight, by, places))
         hidden = seen + (hidden if places is None else at_places(hidden, places))
         gated, gate = self.widen(self.feed_forward_norm(hidden)).chunk(2, dim=-1)  # (B, T, D) -> 2 x (B, T, F)
         fed: Tensor = self.narrow(self.dropout(self.activation(gated) * gate))  # (B, T, F) -> (B, T, D)

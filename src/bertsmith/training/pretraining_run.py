@@ -12,13 +12,14 @@ import torch
 
 from bertsmith.config import ARCHITECTURES, Architecture, ModelConfig, Precision, PretrainConfig
 from bertsmith.data.batch import Masking, PretrainingBatch
-from bertsmith.data.feed import MICRO_BATCH_TOKENS, PretrainingFeed
+from bertsmith.data.feed import MICRO_BATCH_TOKENS, Phase, PretrainingFeed
 from bertsmith.data.masking import vocabulary_of
 from bertsmith.data.sampler import RowSampler, Sampling
 from bertsmith.data.shards import PreparedCorpus, Split
 from bertsmith.errors import CheckpointError, PreparedCorpusError, StoppedError
 from bertsmith.files import atomic_path, link_or_copy
 from bertsmith.model.bert import Bert
+from bertsmith.model.compiling import compile_layers
 from bertsmith.model.device import choose_device
 from bertsmith.model.folder import write_model_config, write_model_folder
 from bertsmith.model.formats import load_hf_tensors, to_hf_tensors
@@ -99,6 +100,8 @@ class PretrainingRun:
         self.bert = new_model(
             config, self.task, vocab_size=self.tokenizer.vocab_size, pad_token_id=self.tokenizer.pad_id
         ).to(choose_device(config.device))
+        if config.compile:
+            compile_layers(self.bert)
         self.held_out = self._evaluation_batches()
         labels = np.concatenate([batch.masked_labels for batch in self.held_out])
         self.frequency_loss = frequency_loss(corpus.token_counts(), labels)
@@ -154,9 +157,9 @@ class PretrainingRun:
             return
         write_report(self.folder.report, self.journal.read(), title=self.folder.name)
 
-    def _sampler(self, split: Split, row_length: int, seed: int) -> RowSampler:
+    def _sampler(self, split: Split, row_length: int, seed: int, *, mask_share: float | None = None) -> RowSampler:
         config = self.config
-        masking = Masking(self.vocabulary, config.mask_share, config.whole_word)
+        masking = Masking(self.vocabulary, mask_share or config.mask_share, config.whole_word)
         sampling = Sampling(seed, row_length, self.task.next_sentence, config.short_sequence_share, masking)
         return RowSampler(self.corpus, split, sampling)
 
@@ -188,15 +191,11 @@ class PretrainingRun:
 
     def _loop(self, recipe: Recipe) -> Loop[Bert, PretrainingBatch]:
         config = self.config
-        short = self._sampler("train", config.max_length_tokens, config.seed)
-        long = self._sampler("train", config.long_length_tokens, config.seed) if config.long_share else None
         return Loop(
             self.task,
             model=self.bert,
             feed=PretrainingFeed(
-                short,
-                long,
-                long_share=config.long_share,
+                self._phases(),
                 batch_size=config.batch_size,
                 micro_batch_size=config.micro_batch_size,
                 rank=self.ranks.number,
@@ -208,6 +207,17 @@ class PretrainingRun:
             reporter=self.reporter,
             ranks=self.ranks,
         )
+
+    def _phases(self) -> list[Phase]:
+        """Short rows, in which more is hidden; the usual ones; long ones."""
+        config, phases = self.config, []
+        if config.early_share:
+            rows = self._sampler("train", config.early_length_tokens, config.seed, mask_share=config.early_mask_share)
+            phases.append(Phase(rows, config.early_share))
+        phases.append(Phase(self._sampler("train", config.max_length_tokens, config.seed), 1 - config.long_share))
+        if config.long_share:
+            phases.append(Phase(self._sampler("train", config.long_length_tokens, config.seed)))
+        return phases
 
     def _restore(self, loop: Loop[Bert, PretrainingBatch], checkpoint: Checkpoint) -> None:
         if checkpoint.state["run"]["corpus"] != self.corpus.fingerprint:

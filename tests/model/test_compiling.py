@@ -1,0 +1,48 @@
+"""--compile: refused where it does not pay, and no other numbers where it is used."""
+
+import pytest
+import torch
+from bert_twins import rows, tiny_bert
+
+from bertsmith.errors import ConfigError
+from bertsmith.model import compiling
+from bertsmith.model.bert import Bert
+from bertsmith.model.compiling import compile_layers
+from bertsmith.model.formats import to_hf_tensors
+
+
+def test_a_processor_is_refused():
+    with pytest.raises(ConfigError, match="--compile: the run is on the processor"):
+        compile_layers(tiny_bert())
+
+
+def test_triton_is_asked_for(monkeypatch):
+    monkeypatch.setattr(Bert, "device", torch.device("cuda"))
+    monkeypatch.setattr(compiling, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="--compile needs triton"):
+        compile_layers(tiny_bert())
+
+
+@pytest.mark.filterwarnings("ignore")  # of what the compiler does while it looks about
+def test_layers_are_traced_whole_and_compute_the_same(monkeypatch):
+    """Everything that the compiler does before it makes code for a card."""
+    bert, batch = tiny_bert(), rows([6, 3, 1], 6)
+    real, names = batch["sequence_ids"].bool(), list(to_hf_tensors(bert))
+    usual = bert(**batch)[real]
+    monkeypatch.setattr(Bert, "device", torch.device("cuda"))
+    monkeypatch.setattr(compiling, "find_spec", lambda name: True)
+    whole = torch.nn.Module.compile
+    calls = []
+
+    def traced(layer, **more):
+        calls.append(layer)
+        whole(layer, backend="aot_eager", fullgraph=True, **more)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", traced)
+    compile_layers(bert)
+    assert calls == list(bert.encoder.layers)
+    made = bert(**batch)[real]
+    torch.testing.assert_close(made, usual, atol=1e-5, rtol=1e-5)
+    made.square().sum().backward()
+    assert all(parameter.grad is not None for parameter in bert.encoder.layers.parameters())
+    assert list(to_hf_tensors(bert)) == names
