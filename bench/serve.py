@@ -4,7 +4,8 @@
 
 The requests are texts of 8 to --longest tokens, every other one to be classified, the others to be embedded; a model
 without a classifier gets one of random weights. Both sides are processes of their own with the same weights, and take
-turns; --precision is ours, the peer computes in float32. Every answer is compared with its own request's.
+turns; --precision is ours, the peer computes in float32. Every answer is compared with its own request's. The overload
+is made by clients of our own, and by wrk where it is installed (Debian: wrk).
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import which
 from statistics import median
 from threading import Event, Thread
 
 from bertsmith.benchmarks.infer_job import texts_of_vocabulary
 from bertsmith.inference.predictor import load
+from bertsmith.serve_config import ServeConfig
 from prediction.inputs import make_job
 from serving.client import Question, Tally, closed_load, open_load
 
@@ -153,18 +156,49 @@ def side_by_side(sides: dict[str, Side], questions: list[Question], options: arg
 
 
 def overload(ours: Side, questions: list[Question], options: argparse.Namespace) -> None:
-    """The peak, then four times as many requests a second."""
+    """The peak, then four times as many requests a second: from clients of our own, and from wrk."""
     peak = asyncio.run(closed_load(ours.port, questions, clients=64, seconds=options.seconds)).goodput
     seconds = options.overload_seconds
+    print(f"overload: peak {peak:.1f} right answers/s, then {OVERLOAD * peak:.0f} requests/s for {seconds:g} s")
     with memory_of(ours.pid) as megabytes:
         tally = asyncio.run(open_load(ours.port, questions, rate=OVERLOAD * peak, seconds=seconds))
     print(
-        f"overload: peak {peak:.1f}/s, then {OVERLOAD * peak:.0f} requests/s for {seconds:g} s: "
-        f"{tally.goodput:.1f} right answers/s ({tally.goodput / peak:.0%}), statuses {dict(tally.statuses)}, "
-        f"wrong {tally.wrong}, lost {tally.lost} {dict(tally.losses)}, "
-        f"p50 {tally.percentile(0.5):.2f} s, p99 {tally.percentile(0.99):.2f} s; "
-        f"memory in MB, ten times on the way: {megabytes[:: max(1, len(megabytes) // 10)]}"
+        f"own clients: {tally.goodput:.1f} right answers/s ({tally.goodput / peak:.0%}), "
+        f"statuses {dict(tally.statuses)}, wrong {tally.wrong}, lost {tally.lost} {dict(tally.losses)}, "
+        f"p50 {tally.percentile(0.5):.2f} s, p99 {tally.percentile(0.99):.2f} s; {_tenths(megabytes)}"
     )
+    if which("wrk"):
+        with memory_of(ours.pid) as megabytes:
+            counts = by_wrk(ours.port, questions, peak=peak, seconds=seconds)
+        goodput = counts["good"] / counts["seconds"]
+        print(f"wrk: {goodput:.1f} right answers/s ({goodput / peak:.0%}), {counts}; {_tenths(megabytes)}")
+    else:
+        print("wrk is not installed, and was not asked")
+
+
+def by_wrk(port: int, questions: list[Question], *, peak: float, seconds: float) -> dict[str, float]:
+    """What wrk's clients got: twice as many as may wait, so half are refused and ask again, at three times the peak."""
+    waiting = ServeConfig.model_fields["queue"].default
+    pause_ms = 1000 * waiting / ((OVERLOAD - 1) * peak)
+    rows = [
+        f"{question.path}\t{question.body.decode()}\t{' '.join(map(str, question.expected))}\n"
+        for question in questions
+    ]
+    with tempfile.TemporaryDirectory() as home:
+        asked = Path(home) / "questions.tsv"
+        asked.write_text("".join(rows), encoding="utf-8")
+        clients = str(2 * waiting)
+        command = ["wrk", "-t", clients, "-c", clients, "-d", f"{seconds:.0f}s", "--timeout", "60s"]
+        script = ["-s", str(HERE / "serving" / "overload.lua"), f"http://127.0.0.1:{port}"]
+        told = subprocess.run(
+            [*command, *script, "--", str(asked), f"{pause_ms:.0f}"], check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
+    counts: dict[str, float] = json.loads(told.strip().splitlines()[-1])
+    return counts
+
+
+def _tenths(megabytes: list[int]) -> str:
+    return f"memory in MB, ten times on the way: {megabytes[:: max(1, len(megabytes) // 10)]}"
 
 
 def _processor_s(pid: int) -> float:
