@@ -143,7 +143,7 @@ def sentences_of(files: Sequence[str], most: int) -> list[str]:
         CorpusError: as `read_corpus`.
     """
     config = CorpusConfig()
-    documents = read_corpus(list_sources(files, config), config, skipped=[])
+    documents = read_corpus(list_sources(files), config, skipped=[])
     return list(islice((part for each in documents for part in split_sentences(each.text, config.language)), most))
 
 
@@ -169,7 +169,8 @@ def outputs_of(predictor: Predictor, material: Material) -> list[Float32s]:
         encoded = predictor.task.encode(material.examples[:COMPARED])
         windows = [window for each in encoded for window in each.windows]
         logits = _in_batches(windows, predictor.reader.task_logits)
-        made += [logit.mean(axis=0, keepdims=True) if predictor.head.feature_layers else logit for logit in logits]
+        of_tokens = predictor.task.name in ("tag", "answer")  # of others only the mean over the places counts
+        made += logits if of_tokens else [each.mean(axis=0) for each in logits]
     elif predictor.fills:
         masked = [window for window, _ in masked_windows(predictor.tokenizer, texts, predictor.max_length_tokens)]
         made += _in_batches(masked, lambda batch: [predictor.reader.mask_logits(batch)])

@@ -118,5 +118,4 @@ class OnnxReader(Reader):
             return hidden[:, 0]
         lengths = [len(window.input_ids) for window in windows]
         sums = np.stack([row[:length].sum(axis=0) for row, length in zip(hidden, lengths, strict=True)])
-        means: Float32s = sums / np.array(lengths, np.float32)[:, None]
-        return means
+        return (sums / np.array(lengths)[:, None]).astype(np.float32)
