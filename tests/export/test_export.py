@@ -137,7 +137,7 @@ NOT_FOR_README = ("torch", "bertsmith", "transformers", "onnx", "pydantic", "sci
 
 
 @pytest.mark.parametrize(("architecture", "case"), CASES)
-@pytest.mark.filterwarnings("ignore:.*longer than the")
+@pytest.mark.filterwarnings("ignore:.*(longer than|the model reads)")
 def test_an_onnx_folder_answers_as_its_model(architecture, case, folder_of, filled, tmp_path):
     if (architecture, case) == ("bert", "fill"):
         folder, out = filled
@@ -191,6 +191,7 @@ def test_what_an_onnx_folder_cannot_do_is_said(filled, tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore:.*longer than")
 def test_int8_is_smaller_and_close(folder_of, tmp_path, capsys):
     folder = folder_of("bert", "classify", hidden_size=64, intermediate_size=256)
     (tmp_path / "calibration.txt").write_text("\n\n".join(gate.SENTENCES), encoding="utf-8")

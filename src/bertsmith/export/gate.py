@@ -5,6 +5,7 @@ Letters: W windows, D hidden width, O outputs of the task, V vocabulary.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -149,7 +150,13 @@ def sentences_of(files: Sequence[str], most: int) -> list[str]:
 
 def compare(before: Predictor, after: Predictor, material: Material) -> Verdict:
     """A model beside its export."""
-    ours, theirs = outputs_of(before, material), outputs_of(after, material)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that texts are long, twice
+        return _compare(before, after, material)
+
+
+def _compare(before: Predictor, after: Predictor, material: Material) -> Verdict:
+    ours, theirs = (outputs_of(each, material, masks=after.fills) for each in (before, after))
     largest = max(
         float((np.abs(a - b) / np.maximum(1, np.abs(a))).max(initial=0.0)) for a, b in zip(ours, theirs, strict=True)
     )
@@ -161,8 +168,8 @@ def compare(before: Predictor, after: Predictor, material: Material) -> Verdict:
     return Verdict(largest, compared, "cosine", 1.0, mean_cosine(ours[0], theirs[0]), compared)
 
 
-def outputs_of(predictor: Predictor, material: Material) -> list[Float32s]:
-    """Vectors (texts, D) first, then what the heads say, (places, O) or (masks, V)."""
+def outputs_of(predictor: Predictor, material: Material, *, masks: bool) -> list[Float32s]:
+    """Vectors (texts, D) first, then what the head says, (places, O), or with `masks` the masked LM's, (masks, V)."""
     texts = material.texts[:COMPARED]
     made = [predictor.embed(texts)]
     if material.examples:
@@ -171,7 +178,7 @@ def outputs_of(predictor: Predictor, material: Material) -> list[Float32s]:
         logits = _in_batches(windows, predictor.reader.task_logits)
         of_tokens = predictor.task.name in ("tag", "answer")  # of others only the mean over the places counts
         made += logits if of_tokens else [each.mean(axis=0) for each in logits]
-    elif predictor.fills:
+    elif masks:
         masked = [window for window, _ in masked_windows(predictor.tokenizer, texts, predictor.max_length_tokens)]
         made += _in_batches(masked, lambda batch: [predictor.reader.mask_logits(batch)])
     return made

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from bertsmith.errors import ConfigError
-from bertsmith.export.gate import Verdict, compare, material_for, sentences_of
+from bertsmith.export.gate import SENTENCES, TEXTS, Material, Verdict, compare, material_for, sentences_of
 from bertsmith.files import disk_full_named, make_folder, sync_folder
 from bertsmith.finetune_config import LabelledConfig
 from bertsmith.inference.predictor import Predictor, load
@@ -49,7 +49,7 @@ def export(
         to: what it becomes.
         out: the folder to make.
         dev: data on which the score is measured before and after: labelled examples of a fine-tuned model's task, text
-            for one that fills masks.
+            for one that fills masks, and for vectors.
         calibration: text files; with them "onnx-int8" scales what flows through the graph once for all.
         reading: how labelled examples are read.
         max_loss: of the figure that counts, such as accuracy; a larger one is refused.
@@ -65,7 +65,10 @@ def export(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"--out {out} is there already. Choose another folder.")
     before = load(model)
-    material = material_for(before, dev, reading, reporter)
+    if to == "sentence-transformers":  # which has vectors and nothing else
+        material = Material(tuple(sentences_of(dev, TEXTS)) if dev else SENTENCES)
+    else:
+        material = material_for(before, dev, reading, reporter)
     with _beside(out) as beside:
         reporter.say(f"writing {to}")
         _write(before, to, beside, calibration, name=out.name)
