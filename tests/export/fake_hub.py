@@ -57,7 +57,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         if self.path == "/api/repos/create":
             told = json.loads(body)
-            self.server.private[f"{told.get('organization')}/{told['name']}"] = told.get("private") or told.get("visibility") == "private"
+            self.server.private[f"{told.get('organization')}/{told['name']}"] = (
+                told.get("private") or told.get("visibility") == "private"
+            )
             self._answer({"url": f"{self.server.url}/me/model"})
         elif "/preupload/" in self.path:
             files = [

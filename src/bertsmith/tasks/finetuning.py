@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 import numpy as np
 
 from bertsmith.config import HeadConfig, TaskName
-from bertsmith.data.feed import MICRO_BATCH_TOKENS
 from bertsmith.data.labelled.examples import BadExamples, Labelled
 from bertsmith.data.windows import BATCH_TOKENS, Encoded, Window, WindowBatch, token_budget_batches
 from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
@@ -166,6 +165,7 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
         """
         import torch
 
+        from bertsmith.data.feed import MICRO_BATCH_TOKENS
         from bertsmith.tasks.places import read_places
 
         rows, width = batch.input_ids.shape
