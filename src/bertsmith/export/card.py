@@ -8,8 +8,8 @@ from bertsmith import __version__
 from bertsmith.config import ARCHITECTURES
 from bertsmith.export.gate import Verdict
 from bertsmith.files import write_text
-from bertsmith.inference.onnx_reader import GRAPH
 from bertsmith.inference.predictor import Predictor
+from bertsmith.model.config_json import GRAPH
 
 _CARD = """---
 library_name: onnx
@@ -181,6 +181,8 @@ def _outputs(predictor: Predictor) -> list[str]:
         lines.append(_OUTPUTS[predictor.head.task])
     if predictor.fills:
         lines.append("- `mask_logits` (masks, vocabulary), a row for each [MASK], text after text")
+    if predictor.bert.next_sentence is not None:
+        lines.append("- `next_sentence_logits` (batch, 2): the second text follows the first, or is from elsewhere")
     return lines
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertsmith.config import CorpusConfig
-from bertsmith.data.windows import BATCH_TOKENS, Window, token_budget_batches
-from bertsmith.errors import BertsmithError
+from bertsmith.data.windows import Window
+from bertsmith.errors import BertsmithError, CorpusError
 from bertsmith.finetune_config import LabelledConfig
 from bertsmith.inference.inputs import examples_of_texts
 from bertsmith.inference.predictor import Predictor
@@ -31,6 +31,7 @@ Int32s = NDArray[np.int32]
 
 SAME = 1e-4  # how far apart numbers of two engines in float32 may be, of 1 or of their own size
 COMPARED = 64  # examples whose outputs are compared
+AT_ONCE = 8  # of their windows
 TEXTS = 500  # sentences that a model without a task is measured on
 MASK_EVERY = 7  # tokens, as BERT's own 15 %
 SENTENCES = (
@@ -169,7 +170,7 @@ def _compare(before: Predictor, after: Predictor, material: Material) -> Verdict
 
 
 def outputs_of(predictor: Predictor, material: Material, *, masks: bool) -> list[Float32s]:
-    """Vectors (texts, D) first, then what the head says, (places, O), or with `masks` the masked LM's, (masks, V)."""
+    """Vectors (texts, D) first, then what the head says, (places, O), or with `masks` the heads of pretraining."""
     texts = material.texts[:COMPARED]
     made = [predictor.embed(texts)]
     if material.examples:
@@ -180,13 +181,14 @@ def outputs_of(predictor: Predictor, material: Material, *, masks: bool) -> list
         made += logits if of_tokens else [each.mean(axis=0) for each in logits]
     elif masks:
         masked = [window for window, _ in masked_windows(predictor.tokenizer, texts, predictor.max_length_tokens)]
-        made += _in_batches(masked, lambda batch: [predictor.reader.mask_logits(batch)])
+        reader = predictor.reader
+        made += _in_batches(masked, lambda batch: [reader.mask_logits(batch), reader.next_sentence_logits(batch)])
     return made
 
 
-def _in_batches(windows: Sequence[Window], compute: Callable[[list[Window]], list[Float32s]]) -> list[Float32s]:
-    batches = token_budget_batches([len(window.input_ids) for window in windows], BATCH_TOKENS)
-    return [part for batch in batches for part in compute([windows[index] for index in batch])]
+def _in_batches(windows: Sequence[Window], compute: Callable[[Sequence[Window]], list[Float32s]]) -> list[Float32s]:
+    firsts = range(0, len(windows), AT_ONCE)
+    return [part for first in firsts for part in compute(windows[first : first + AT_ONCE])]
 
 
 def masked_windows(tokenizer: WordPiece, texts: Sequence[str], longest: int) -> list[tuple[Window, Int32s]]:
@@ -211,6 +213,8 @@ def _scores(predictor: Predictor, material: Material) -> tuple[dict[str, float],
         figure = predictor.task.headline if predictor.task.headline in figures else next(iter(figures))
         return figures, len(examples), figure
     pairs = masked_windows(predictor.tokenizer, material.texts, predictor.max_length_tokens)
+    if not pairs:
+        raise CorpusError("--dev has no sentence that is long enough to hide a word of. Give running text.")
     right = [predictor.reader.mask_logits([window]).argmax(axis=1) == hidden for window, hidden in pairs]
     return {"mask_accuracy": float(np.concatenate(right).mean())}, sum(map(len, right)), "mask_accuracy"
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bertsmith.errors import ConfigError
-from bertsmith.inference.onnx_reader import END, HIDDEN, LOGITS, MASKS, START
+from bertsmith.inference.onnx_reader import END, FOLLOWS, HIDDEN, LOGITS, MASKS, START
 from bertsmith.model.bert import Bert
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -45,11 +45,13 @@ class Graph(nn.Module):
     def outputs(self) -> tuple[str, ...]:
         """In the order of `forward`."""
         of_task = () if self.task is None else (START, END) if self.task == "answer" else (LOGITS,)
-        return (HIDDEN, *of_task, *((MASKS,) if self.bert.masked_lm is not None else ()))
+        follows = (FOLLOWS,) if self.bert.next_sentence is not None else ()
+        return (HIDDEN, *of_task, *((MASKS,) if self.bert.fills else ()), *follows)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> list[Tensor]:
         """Two or three (B, T) -> hidden states (B, T, D); logits of the task, (B, T, O) of those that speak of tokens,
-        else (B, O), those of an answer's first and last token (B, T) each; masked LM's of every mask, (M, V)."""
+        else (B, O), those of an answer's first and last token (B, T) each; masked LM's of every mask, (M, V); whether
+        B follows A, (B, 2)."""
         types = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
         rows = {"token_type_ids": types, "position_ids": torch.arange(input_ids.shape[1]).expand_as(input_ids)}
         layers = self.bert.head.feature_layers if self.bert.head else 0
@@ -59,8 +61,10 @@ class Graph(nn.Module):
         else:
             hidden = read = self.bert(input_ids, **rows, sequence_ids=attention_mask)
         made = [hidden, *self._of_task(read, attention_mask, every_place=layers > 0)]
-        if self.bert.masked_lm is not None:
+        if self.bert.fills:
             made.append(self.bert.masked_lm_logits(hidden[input_ids == self.mask_id]))
+        if self.bert.next_sentence is not None:
+            made.append(self.bert.next_sentence_logits(hidden[:, 0]))
         return made
 
     def _of_task(self, read: Tensor, attention_mask: Tensor, *, every_place: bool) -> list[Tensor]:
@@ -89,6 +93,8 @@ def write_graph(bert: Bert, mask_id: int, path: Path) -> None:
     given = (ids, torch.ones_like(ids), torch.zeros_like(ids))[: len(graph.inputs)]
     with _quiet(), torch.no_grad():
         try:
+            from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+
             program = torch.onnx.export(
                 graph,
                 given,
@@ -102,6 +108,8 @@ def write_graph(bert: Bert, mask_id: int, path: Path) -> None:
         except ImportError as error:
             raise ConfigError(f"{NEEDED} ({error})") from None
     assert program is not None
+    # Where each product stands in our source, on this disk, is nobody's business, and larger than a small model.
+    ClearMetadataAndDocStringPass()(program.model)
     program.save(path, external_data=False)
 
 

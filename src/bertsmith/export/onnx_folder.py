@@ -7,8 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bertsmith.errors import ConfigError
-from bertsmith.inference.onnx_reader import GRAPH
+from bertsmith.files import write_json
 from bertsmith.inference.predictor import Predictor
+from bertsmith.model.config_json import CONFIG, EXPORTED_FROM, GRAPH, config_to_hf
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 
@@ -30,10 +31,9 @@ def write_onnx_folder(predictor: Predictor, folder: Path, *, int8: bool, calibra
         raise ConfigError(f"exporting to ONNX needs {', '.join(missing)} too: pip install 'bertsmith[export]'")
     from bertsmith.export.graph import Graph, write_graph
     from bertsmith.export.quantise import quantise_dynamic, quantise_static
-    from bertsmith.model.folder import write_model_config
 
     bert, tokenizer = predictor.bert.to("cpu"), predictor.tokenizer
-    write_model_config(bert, folder)
+    write_json(folder / CONFIG, {**config_to_hf(bert), EXPORTED_FROM: Path(predictor.name).resolve().name})
     tokenizer.save(folder)
     exact = folder / "exact.onnx" if int8 else folder / GRAPH
     write_graph(bert, tokenizer.mask_id, exact)

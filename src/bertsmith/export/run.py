@@ -62,6 +62,8 @@ def export(
     """
     if calibration and to != "onnx-int8":
         raise ConfigError(f"--calibration has no use with --to {to}: it is for onnx-int8")
+    if not max_loss >= 0:
+        raise ConfigError(f"--max-loss {max_loss:g}: a loss is 0 or more, such as 0.01")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"--out {out} is there already. Choose another folder.")
     before = load(model)
@@ -99,9 +101,8 @@ def _write(predictor: Predictor, to: FolderFormat, folder: Path, calibration: Se
 @contextmanager
 def _beside(out: Path) -> Iterator[Path]:
     """A folder beside `out`, which becomes `out` if all went well, and is gone if not."""
-    make_folder(out.parent)
     beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    beside.mkdir()
+    make_folder(beside)
     try:
         with disk_full_named(out):
             yield beside

@@ -6,11 +6,12 @@ Letters: D hidden width.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 
-from bertsmith.data.windows import Window, sliding_windows, token_budget_batches
+from bertsmith.data.windows import Window, sliding_windows
 from bertsmith.tasks.reader import Float32s, Pooling, Reader
 from bertsmith.text.wordpiece import WordPiece
 
@@ -22,14 +23,14 @@ def embed_texts(
     windows, owners = _windows(tokenizer, texts, reader.config.max_position_embeddings - 2)
     vectors = np.zeros((len(texts), reader.config.hidden_size), dtype=np.float32)
     weights = np.zeros((len(texts), 1), dtype=np.float32)
-    lengths = [len(window.input_ids) for window in windows]
-    batches = token_budget_batches(lengths, batch_tokens, at_once=reader.at_once)
-    pooled = reader.side_by_side(lambda batch: reader.vectors([windows[i] for i in batch], pooling), batches)
-    for batch, made in zip(batches, pooled, strict=True):
-        for index, vector in zip(batch, made, strict=True):
-            tokens = len(windows[index].input_ids)
-            vectors[owners[index]] += vector * tokens
-            weights[owners[index]] += tokens
+
+    def read(batch: list[int]) -> Iterator[tuple[int, Float32s]]:
+        return zip(batch, reader.vectors([windows[index] for index in batch], pooling), strict=True)
+
+    for index, vector in chain.from_iterable(reader.each_batch(read, windows, batch_tokens)):
+        tokens = len(windows[index].input_ids)
+        vectors[owners[index]] += vector * tokens
+        weights[owners[index]] += tokens
     return np.divide(vectors, weights, out=vectors)
 
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from bertsmith.data.windows import Window
 from bertsmith.errors import ConfigError, ModelFolderError
-from bertsmith.model.config_json import CONFIG, config_from_hf, head_from_hf, read_json
-from bertsmith.tasks.reader import Float32s, Pooling, Reader
+from bertsmith.model.config_json import CONFIG, GRAPH, config_from_hf, head_from_hf, only_answers, read_json
+from bertsmith.tasks.reader import Float32s, Pooling, Reader, lengths_of
 
-GRAPH = "model.onnx"
 HIDDEN, LOGITS, START, END, MASKS = "last_hidden_state", "logits", "start_logits", "end_logits", "mask_logits"
+FOLLOWS = "next_sentence_logits"
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 _NEEDED = "ONNX Runtime computes this folder, and is not installed: pip install 'bertsmith[export]'"
 
@@ -48,6 +48,7 @@ class OnnxReader(Reader):
         except ModelFolderError as error:
             raise ModelFolderError(f"{folder}: {error}") from None
         self.fills = MASKS in self._shapes
+        self.only_answers = only_answers(values)
 
     @staticmethod
     def reads(folder: Path) -> bool:
@@ -81,7 +82,7 @@ class OnnxReader(Reader):
 
     def _run(self, windows: Sequence[Window], *outputs: str) -> list[Float32s]:
         """Outputs for windows, a row each, padded to the longest."""
-        shape = len(windows), max(len(window.input_ids) for window in windows)
+        shape = len(windows), max(lengths_of(windows))
         filled = {name: np.zeros(shape, np.int64) for name in ("input_ids", "attention_mask", "token_type_ids")}
         for row, window in enumerate(windows):
             these = row, slice(len(window.input_ids))
@@ -112,10 +113,11 @@ class OnnxReader(Reader):
             asked.append(np.isin(here, window.places))
         return np.concatenate(asked)
 
+    def next_sentence_logits(self, windows: Sequence[Window]) -> Float32s:
+        return self._run(windows, FOLLOWS)[0] if FOLLOWS in self._shapes else np.empty((len(windows), 0), np.float32)
+
     def vectors(self, windows: Sequence[Window], pooling: Pooling) -> Float32s:
         (hidden,) = self._run(windows, HIDDEN)  # (W, T, D)
         if pooling == "cls":
             return hidden[:, 0]
-        lengths = [len(window.input_ids) for window in windows]
-        sums = np.stack([row[:length].sum(axis=0) for row, length in zip(hidden, lengths, strict=True)])
-        return (sums / np.array(lengths)[:, None]).astype(np.float32)
+        return np.stack([row[:length].mean(axis=0) for row, length in zip(hidden, lengths_of(windows), strict=True)])

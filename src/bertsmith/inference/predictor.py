@@ -10,33 +10,27 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import tee
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bertsmith.config import HeadConfig, ModelConfig, Precision, TaskName
+from bertsmith.config import Precision, TaskName
 from bertsmith.data.labelled.examples import ChoiceExample, QuestionExample, TextExample
 from bertsmith.data.windows import BATCH_TOKENS
-from bertsmith.errors import InputError, ModelFolderError, TokenizerError
+from bertsmith.errors import InputError, ModelFolderError
 from bertsmith.inference.embedding import embed_texts
-from bertsmith.inference.onnx_reader import OnnxReader
-from bertsmith.model.memory import keep_freed_memory
+from bertsmith.inference.opened import OpenedModel
 from bertsmith.tasks.fill_mask import Fill, fill_texts
 from bertsmith.tasks.finetuning import FinetuneTask
-from bertsmith.tasks.reader import Pooling, Reader
+from bertsmith.tasks.reader import Pooling
 from bertsmith.tasks.registry import task_class_of
-from bertsmith.text.wordpiece import WordPiece
 
-if TYPE_CHECKING:  # an ONNX folder is opened, and answers, without torch
-    from bertsmith.model.bert import Bert
+if TYPE_CHECKING:
     from bertsmith.tasks.classification import Classification
     from bertsmith.tasks.multiple_choice import Choice
     from bertsmith.tasks.question_answering import AnswerSpan
     from bertsmith.tasks.tagging import Tagging
-
-KEPT_BYTES = 256 << 20  # of freed memory
 
 
 def load(folder: str | os.PathLike[str], *, precision: Precision = "float32") -> Predictor:
@@ -45,7 +39,7 @@ def load(folder: str | os.PathLike[str], *, precision: Precision = "float32") ->
     Args:
         folder: `config.json`, the weights and the tokenizer. With `model.onnx` in place of weights ONNX Runtime
             computes, and torch is not loaded.
-        precision: of the products, as for `Predictor`.
+        precision: of the products, as for `OpenedModel`.
 
     Raises:
         ModelFolderError: the folder is missing or incomplete, or holds no BERT.
@@ -54,106 +48,8 @@ def load(folder: str | os.PathLike[str], *, precision: Precision = "float32") ->
     return Predictor.open(folder, precision=precision)
 
 
-class Predictor:
-    """A BERT with its tokenizer. Any number of threads may ask the same one.
-
-    Args:
-        model: the model, in float32; or an exported one, which computes as it was exported.
-        tokenizer: its tokenizer.
-        name: what messages call it.
-        precision: of the products. "float32" gives the numbers of `transformers` to 1e-5; "bfloat16" is up to twice as
-            fast on processors that have it, vectors have a cosine of 0.999 and more to the exact ones; "auto" is
-            bfloat16 where a measurement finds it clearly faster.
-
-    Raises:
-        TokenizerError: the tokenizer has more tokens than the model.
-        InputError: an unknown precision, or bfloat16 of an exported model.
-    """
-
-    def __init__(
-        self,
-        model: Bert | OnnxReader,
-        tokenizer: WordPiece,
-        *,
-        name: str = "the model",
-        precision: Precision = "float32",
-    ) -> None:
-        if tokenizer.vocab_size > model.config.vocab_size:
-            raise TokenizerError(
-                f"{name}: the tokenizer has {tokenizer.vocab_size} WordPieces and the model only "
-                f"{model.config.vocab_size}. Put the tokenizer there that the model was trained with."
-            )
-        if precision not in get_args(Precision):
-            raise InputError(f'precision "{precision}" is not known; there are {", ".join(get_args(Precision))}')
-        self.tokenizer, self.name = tokenizer, name
-        self._model: Bert | OnnxReader
-        if isinstance(model, OnnxReader):
-            if precision == "bfloat16":
-                raise InputError(f"{name} computes as it was exported: leave bfloat16 out, or take the folder it is of")
-            self._model, self.precision = model, "float32"
-        else:
-            self._model, self.precision = _in_place(model, precision)
-
-    @classmethod
-    def open(cls, folder: str | os.PathLike[str], *, precision: Precision = "float32") -> Self:
-        """See `load`."""
-        path = Path(folder)
-        model: Bert | OnnxReader
-        if OnnxReader.reads(path):
-            model = OnnxReader(path)
-        else:
-            from bertsmith.model.folder import read_model_folder
-
-            model, _ = read_model_folder(path)
-            keep_freed_memory(KEPT_BYTES)
-        return cls(model, WordPiece.load(path), name=str(path), precision=precision)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Packed weights cannot be copied; each process packs its own.
-        return {name: value for name, value in self.__dict__.items() if name != "reader"}
-
-    @cached_property
-    def reader(self) -> Reader:
-        """What computes."""
-        if isinstance(self._model, OnnxReader):
-            return self._model
-        import torch
-
-        from bertsmith.inference.fast import fast_copy
-        from bertsmith.tasks.torch_reader import TorchReader
-
-        return TorchReader(fast_copy(self._model, getattr(torch, self.precision)))
-
-    @property
-    def bert(self) -> Bert:
-        """The model with its weights.
-
-        Raises:
-            ModelFolderError: it was exported.
-        """
-        if isinstance(self._model, OnnxReader):
-            raise ModelFolderError(f"{self.name} is an ONNX graph, which only answers. Take the folder it is of.")
-        return self._model
-
-    @property
-    def config(self) -> ModelConfig:
-        """The model's shape."""
-        return self._model.config
-
-    @property
-    def head(self) -> HeadConfig | None:
-        """What the model was fine-tuned for; None if it was not."""
-        return self._model.head
-
-    @property
-    def fills(self) -> bool:
-        """Whether the model fills masks."""
-        return self._model.fills if isinstance(self._model, OnnxReader) else self._model.masked_lm is not None
-
-    @property
-    def max_length_tokens(self) -> int:
-        """Tokens that the model reads at once, [CLS] and [SEP] included."""
-        return self.config.max_position_embeddings
+class Predictor(OpenedModel):
+    """A model that answers. Any number of threads may ask the same one."""
 
     def fill(
         self,
@@ -331,15 +227,6 @@ class Predictor:
             raise ModelFolderError(
                 f'{self.name} was fine-tuned for "{self.task.name}", not for "{task}". Take a folder that was.'
             )
-
-
-def _in_place(bert: Bert, precision: Precision) -> tuple[Bert, str]:
-    """A model in evaluation mode on its device, and the format of its products there."""
-    from bertsmith.model.device import choose_device
-    from bertsmith.model.precision import choose_precision
-
-    device = choose_device()
-    return bert.eval().to(device), choose_precision(precision, device)
 
 
 def check_texts(texts: Sequence[str]) -> None:

@@ -14,7 +14,8 @@ from bertsmith.model.modern_config import MODERN_FIELDS, modern_fields, modern_v
 if TYPE_CHECKING:
     from bertsmith.model.bert import Bert
 
-CONFIG = "config.json"
+CONFIG, GRAPH = "config.json", "model.onnx"
+EXPORTED_FROM = "exported_from"  # the name of the folder that a graph was made of
 # What the classes of `transformers` whose heads are ours are called after "Bert" and "ModernBert".
 _TASKS: Mapping[str, TaskName] = {
     "ForSequenceClassification": "classify",
@@ -60,6 +61,12 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ModelFolderError(f"{path.name} holds a {type(values).__name__}, not an object of keys and values")
     return values
+
+
+def only_answers(values: Mapping[str, Any]) -> str:
+    """What to say where a graph is asked for its weights; `values` are of its `config.json`."""
+    name = values.get(EXPORTED_FROM)
+    return f"{GRAPH} only answers. Take the folder that it was exported from{f', {name}' if name else ''}."
 
 
 def config_from_hf(values: Mapping[str, Any]) -> ModelConfig:

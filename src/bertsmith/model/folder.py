@@ -16,7 +16,15 @@ from bertsmith.config import HeadConfig, ModelConfig
 from bertsmith.errors import ModelFolderError
 from bertsmith.files import atomic_path, write_json
 from bertsmith.model.bert import TASK_PARTS, Bert, Part, parts_of_head, pretraining_parts
-from bertsmith.model.config_json import CONFIG, config_from_hf, config_to_hf, head_from_hf, read_json
+from bertsmith.model.config_json import (
+    CONFIG,
+    GRAPH,
+    config_from_hf,
+    config_to_hf,
+    head_from_hf,
+    only_answers,
+    read_json,
+)
 from bertsmith.model.formats import load_hf_tensors, modern_names, part_of_each, to_hf_tensors
 from bertsmith.model.heads import ModernPooler
 from bertsmith.model.initial_weights import initialise
@@ -183,6 +191,8 @@ def read_tensors(folder: Path, *, allow_pickle: bool = False) -> dict[str, Tenso
     if (folder / SHARDS).is_file():
         return _read_shards(folder)
     if not (folder / PICKLE).is_file():
+        if (folder / GRAPH).is_file():
+            raise ModelFolderError(only_answers(read_json(folder / CONFIG)))
         raise ModelFolderError(f"no weights: neither {WEIGHTS} nor {SHARDS} nor {PICKLE} is there")
     if not allow_pickle:
         raise ModelFolderError(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from bertsmith.data.windows import BATCH_TOKENS, Window, token_budget_batches
+from bertsmith.data.windows import BATCH_TOKENS, Window
 from bertsmith.errors import InputError
 from bertsmith.tasks.drawing import drawn
 from bertsmith.tasks.reader import Float32s, Reader, reader_of
@@ -110,9 +110,7 @@ def fill_texts(
         for index in batch:
             found[index] = [next(best) for _ in windows[index].places]
 
-    lengths = [len(window.input_ids) for window in windows]
-    batches = token_budget_batches(lengths, BATCH_TOKENS, at_once=reader.at_once)
-    deque(reader.side_by_side(find, batches), maxlen=0)
+    deque(reader.each_batch(find, windows, BATCH_TOKENS), maxlen=0)
     coming = chain.from_iterable(found)
     return [[_answers(tokenizer, next(coming), home) for home in each] for each in homes]
 

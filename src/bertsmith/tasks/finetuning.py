@@ -17,7 +17,7 @@ import numpy as np
 
 from bertsmith.config import HeadConfig, TaskName
 from bertsmith.data.labelled.examples import BadExamples, Labelled
-from bertsmith.data.windows import BATCH_TOKENS, Encoded, Window, WindowBatch, token_budget_batches
+from bertsmith.data.windows import BATCH_TOKENS, MICRO_BATCH_TOKENS, Encoded, Window, WindowBatch
 from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.model.device import on_device
 from bertsmith.tasks.findings import Findings
@@ -165,7 +165,6 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
         """
         import torch
 
-        from bertsmith.data.feed import MICRO_BATCH_TOKENS
         from bertsmith.tasks.places import read_places
 
         rows, width = batch.input_ids.shape
@@ -263,7 +262,7 @@ def each_window(
     """What is computed at the places of windows, (p, width) of each, in batches of like length.
 
     Args:
-        reader: knows how batches are computed side by side.
+        reader: says which windows are a batch, and computes several side by side.
         compute: from the windows of a batch to (p, width) of each, or (1, width), the same at all of its places.
         windows: in any order.
         width: of what is computed.
@@ -277,7 +276,5 @@ def each_window(
         for index, part in zip(indices, compute([windows[index] for index in indices]), strict=True):
             outputs[index][:] = part
 
-    lengths = [len(window.input_ids) for window in windows]
-    batches = token_budget_batches(lengths, batch_tokens, at_once=reader.at_once)
-    deque(reader.side_by_side(fill, batches), maxlen=0)
+    deque(reader.each_batch(fill, windows, batch_tokens), maxlen=0)
     return outputs

@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertsmith.config import HeadConfig, ModelConfig
-from bertsmith.data.windows import Window
+from bertsmith.data.windows import Window, token_budget_batches
 
 if TYPE_CHECKING:
     from bertsmith.model.bert import Bert
 
 Pooling = Literal["mean", "cls"]
-Batch = TypeVar("Batch")
 Made = TypeVar("Made")
 Float32s = NDArray[np.float32]
 
@@ -31,13 +30,11 @@ class Reader(ABC):
         config: its shape.
         head: what it was fine-tuned for; None if it was not.
         fills: whether it has a masked LM head.
-        at_once: how many batches it computes at once.
     """
 
     config: ModelConfig
     head: HeadConfig | None
     fills: bool
-    at_once: int = 1
 
     @abstractmethod
     def task_logits(self, windows: Sequence[Window]) -> list[Float32s]:
@@ -52,9 +49,26 @@ class Reader(ABC):
     def vectors(self, windows: Sequence[Window], pooling: Pooling) -> Float32s:
         """The mean of each window's last hidden states, or that of [CLS]: (W, D)."""
 
-    def side_by_side(self, work: Callable[[Batch], Made], batches: Sequence[Batch]) -> Iterator[Made]:
-        """What `work` makes of each batch, in order."""
-        return map(work, batches)
+    @abstractmethod
+    def next_sentence_logits(self, windows: Sequence[Window]) -> Float32s:
+        """Whether B follows A in each window, as pretraining asks: (W, 2); (W, 0) of a model that was not asked."""
+
+    def each_batch(
+        self, work: Callable[[list[int]], Made], windows: Sequence[Window], batch_tokens: int
+    ) -> Iterator[Made]:
+        """What `work` makes of the indices of each batch of windows, which are of like length.
+
+        Args:
+            work: may be called by several threads at once.
+            windows: in any order.
+            batch_tokens: tokens of a batch, padding counted.
+        """
+        return map(work, token_budget_batches(lengths_of(windows), batch_tokens))
+
+
+def lengths_of(windows: Sequence[Window]) -> list[int]:
+    """Tokens of each window."""
+    return [len(window.input_ids) for window in windows]
 
 
 def reader_of(model: Bert | Reader) -> Reader:

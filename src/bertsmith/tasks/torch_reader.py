@@ -6,18 +6,19 @@ Letters: W windows, T tokens of the longest, M masked places, V vocabulary, D hi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bertsmith.data.windows import Encoded, Window, WindowBatch, batch_windows
+from bertsmith.data.windows import Encoded, Window, WindowBatch, batch_windows, token_budget_batches
 from bertsmith.model.bert import Bert
 from bertsmith.model.cores import at_once, side_by_side
 from bertsmith.model.device import on_device
 from bertsmith.tasks.finetuning import FinetuneTask
 from bertsmith.tasks.places import read_places
-from bertsmith.tasks.reader import Batch, Float32s, Made, Pooling, Reader
+from bertsmith.tasks.reader import Float32s, Made, Pooling, Reader, lengths_of
 
 
 class TorchReader(Reader):
@@ -29,7 +30,7 @@ class TorchReader(Reader):
 
     def __init__(self, model: Bert) -> None:
         self.model, self.config, self.head = model, model.config, model.head
-        self.fills, self.at_once = model.masked_lm is not None, at_once(model.device)
+        self.fills = model.fills
 
     @torch.inference_mode()
     def task_logits(self, windows: Sequence[Window]) -> list[Float32s]:
@@ -48,12 +49,12 @@ class TorchReader(Reader):
     @torch.inference_mode()
     def vectors(self, windows: Sequence[Window], pooling: Pooling) -> Float32s:
         device = self.model.device
-        longest = max(len(window.input_ids) for window in windows)
+        longest = max(lengths_of(windows))
         ids = np.zeros((len(windows), longest), np.int64)
         for row, window in zip(ids, windows, strict=True):
             row[: len(window.input_ids)] = window.input_ids
         input_ids = on_device(ids, device)
-        lengths = on_device(np.array([[len(window.input_ids)] for window in windows], np.int64), device)
+        lengths = on_device(np.array(lengths_of(windows))[:, None], device)
         position_ids = torch.arange(longest, device=device).expand_as(input_ids)  # (T,) -> (W, T)
         real = position_ids < lengths  # (W, T) bool
         hidden = self.model(
@@ -65,9 +66,21 @@ class TorchReader(Reader):
         ).float()
         return _array(hidden if pooling == "cls" else (hidden * real[..., None]).sum(dim=1) / lengths)
 
-    def side_by_side(self, work: Callable[[Batch], Made], batches: Sequence[Batch]) -> Iterator[Made]:
+    @torch.inference_mode()
+    def next_sentence_logits(self, windows: Sequence[Window]) -> Float32s:
+        if self.model.next_sentence is None:
+            return np.empty((len(windows), 0), np.float32)
+        begins = [replace(window, places=np.zeros(1, np.int32)) for window in windows]  # [CLS]
+        batch = _packed(begins)
+        return _array(self.model.next_sentence_logits(read_places(self.model, batch, slice(None), batch.places)))
+
+    def each_batch(
+        self, work: Callable[[list[int]], Made], windows: Sequence[Window], batch_tokens: int
+    ) -> Iterator[Made]:
         """A batch on each core."""
-        return side_by_side(work, batches, self.model.device)
+        device = self.model.device
+        batches = token_budget_batches(lengths_of(windows), batch_tokens, at_once=at_once(device))
+        return side_by_side(work, batches, device)
 
 
 def _of_each(compute: Callable[[Bert, WindowBatch], Tensor], model: Bert, windows: Sequence[Window]) -> list[Float32s]:
