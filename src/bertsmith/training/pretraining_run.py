@@ -12,10 +12,11 @@ import torch
 
 from bertsmith.config import ARCHITECTURES, Architecture, ModelConfig, Precision, PretrainConfig
 from bertsmith.data.batch import Masking, PretrainingBatch
-from bertsmith.data.feed import MICRO_BATCH_TOKENS, Phase, PretrainingFeed
+from bertsmith.data.feed import Phase, PretrainingFeed
 from bertsmith.data.masking import vocabulary_of
 from bertsmith.data.sampler import RowSampler, Sampling
 from bertsmith.data.shards import PreparedCorpus, Split
+from bertsmith.data.windows import MICRO_BATCH_TOKENS
 from bertsmith.errors import CheckpointError, PreparedCorpusError, StoppedError
 from bertsmith.files import atomic_path, link_or_copy
 from bertsmith.model.bert import Bert
