@@ -291,7 +291,10 @@ class PretrainingRun:
 
     def _save(self, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint, and give the run folder its weights, so that the model can be tried at any time."""
-        path = save_checkpoint(self.folder.checkpoints, checkpoint, keep=self.config.keep_checkpoints)
+        keep, ranks = self.config.keep_checkpoints, self.ranks
+        path = save_checkpoint(self.folder.checkpoints, checkpoint, keep=keep, ranks=ranks)
+        if not ranks.first:
+            return
         if not (self.folder.out / "config.json").exists():
             self.tokenizer.save(self.folder.out)
             write_model_config(self.bert, self.folder.out)
