@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bertsmith.benchmarks.infer_job import Job
+from bertsmith.export.quantise import quantise_dynamic
 from prediction.sides import MODELS
 
 
@@ -34,7 +35,6 @@ def export(what: str, folder: Path) -> None:
     """`model.onnx` with fused operators, and `model-int8.onnx`, quantised dynamically, a scale a channel."""
     import transformers
     from onnx import TensorProto
-    from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.transformers.optimizer import optimize_model
 
     model = getattr(transformers, MODELS[what]).from_pretrained(folder, attn_implementation="eager").eval()
@@ -58,13 +58,8 @@ def export(what: str, folder: Path) -> None:
     )
     print(fused.get_fused_operator_statistics(), file=sys.stderr)
     fused.save_model_to_file(str(folder / "model.onnx"))
-    quantize_dynamic(
-        folder / "model.onnx",
-        folder / "model-int8.onnx",
-        per_channel=True,
-        weight_type=QuantType.QInt8,
-        extra_options={"DefaultTensorType": TensorProto.FLOAT},  # of the fused operators, which it does not know
-    )
+    # The type is that of the fused operators, which the quantiser does not know.
+    quantise_dynamic(folder / "model.onnx", folder / "model-int8.onnx", DefaultTensorType=TensorProto.FLOAT)
 
 
 if __name__ == "__main__":

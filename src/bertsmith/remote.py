@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from bertsmith.errors import BertsmithError, ConfigError, StoreError
 from bertsmith.files import atomic_path
 
-__all__ = ["RemoteFolder", "cache_home", "is_url"]
+__all__ = ["RemoteFolder", "cache_home", "is_refusal", "is_url"]
 
 # Between attempts, each of which may have been tried again by the file system's own library: a minute in all.
 WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
@@ -24,6 +24,11 @@ T = TypeVar("T")
 def is_url(place: str | os.PathLike[str]) -> bool:
     """Whether a place is a URL, and no path."""
     return isinstance(place, str) and ("://" in place or "::" in place)
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether a store does not let the user in, so that asking again is in vain."""
+    return isinstance(error, PermissionError) or "Credential" in type(error).__name__
 
 
 def cache_home() -> Path:
@@ -141,7 +146,7 @@ class RemoteFolder:
             except (BertsmithError, FileNotFoundError):
                 raise
             except Exception as error:  # each file system has errors of its own
-                if isinstance(error, PermissionError) or "Credential" in type(error).__name__:
+                if is_refusal(error):
                     raise StoreError(
                         f"{self.url_of(name)}: must not be {what} ({error}). Check your credentials and rights there."
                     ) from error

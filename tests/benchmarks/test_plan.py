@@ -88,9 +88,12 @@ def test_memory_that_does_not_fit_and_what_would():
     assert plan.fits is False  # 2.7 MB, a tenth less than there is, is not enough
     assert plan.fitting_micro_rows() == 4  # 0.4 MB are left, and a row takes 0.1
     assert by_hand(ranks={"memory_bytes": 3.2e6}).fits
-    small = by_hand(ranks={"memory_bytes": 1e6})
-    assert (small.fitting_micro_rows(), small.fitting_micro_rows(sharded=True)) == (0, 3)  # 0.1 + 1.8 / 4 and 3 x 0.1
-    assert plan.sharded_memory_bytes == 0.6e6 + 1.8e6 / 4
+    small = by_hand(ranks={"memory_bytes": 1.3e6})
+    assert plan.sharded_memory_bytes == 0.6e6 + 0.4e6 + 1.8e6 / 4  # each rank keeps the whole weights beside its part
+    assert (small.fitting_micro_rows(), small.fitting_micro_rows(sharded=True)) == (
+        0,
+        2,
+    )  # 0.1 + 0.4 + 1.8 / 4 + 2 x 0.1
 
 
 @pytest.mark.parametrize(("optimizer", "moments"), [("adamw", 2), ("muon", 1)])

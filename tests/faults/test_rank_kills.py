@@ -14,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from training.runs import weights, write_corpus
 
@@ -72,10 +73,11 @@ class Killed:
         folder: of the runs.
         corpus: raw text.
         life_s: about how long a run takes.
+        more: words of the command.
     """
 
-    def __init__(self, folder: Path, corpus: Path, *, life_s: float) -> None:
-        self.folder, self.corpus, self.life_s = folder, corpus, life_s
+    def __init__(self, folder: Path, corpus: Path, *more: str, life_s: float) -> None:
+        self.folder, self.corpus, self.more, self.life_s = folder, corpus, more, life_s
         self.said = folder / "said.txt"
         self.rng = random.Random(0)
         self.victims = Counter[str]()
@@ -115,7 +117,7 @@ class Killed:
         self._launch()
 
     def _launch(self) -> None:
-        self.launcher = launched([*TORCHRUN, *words(self.corpus, self.outs[-1], 0.1)], self.said)
+        self.launcher = launched([*TORCHRUN, *words(self.corpus, self.outs[-1], 0.1), *self.more], self.said)
 
     def _ended_within(self, seconds: float) -> bool:
         try:
@@ -125,16 +127,20 @@ class Killed:
         return True
 
 
-def test_ranks_end_with_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kills", "more"), [(KILLS, []), (KILLS // 5, ["--shard"])], ids=["whole", "divided"])
+def test_ranks_end_with_the_same_bytes(tmp_path: Path, kills: int, more: list[str]) -> None:
+    if not kills:
+        pytest.skip("a long fault run: make faults")
     corpus, straight = write_corpus(tmp_path), tmp_path / "straight"
     started = time.monotonic()
-    finished([*TORCHRUN, *words(corpus, straight, 0.1)], tmp_path / "said.txt")
-    killed = Killed(tmp_path, corpus, life_s=min(30.0, time.monotonic() - started))  # more on a busy machine
-    for _ in range(KILLS):
+    finished([*TORCHRUN, *words(corpus, straight, 0.1), *more], tmp_path / "said.txt")
+    life_s = min(30.0, time.monotonic() - started)  # more on a busy machine
+    killed = Killed(tmp_path, corpus, *more, life_s=life_s)
+    for _ in range(kills):
         killed.kill()
     killed.finish()
-    kills = f"{KILLS} kills: {dict(killed.victims)}, {killed.saved} after something new was saved"
-    print(f"{kills}; {len(killed.outs)} run(s), killed within {killed.life_s:.0f} s")
+    victims = f"{kills} kills: {dict(killed.victims)}, {killed.saved} after something new was saved"
+    print(f"{victims}; {len(killed.outs)} run(s), killed within {killed.life_s:.0f} s")
     said = killed.said.read_text()
     assert "Traceback" not in said, said[said.index("Traceback") :]
     for out in killed.outs:
@@ -160,7 +166,7 @@ def test_two_divided_ranks_one_and_two_again_see_the_rows_of_a_straight_run(tmp_
     finished([sys.executable, *telling(words(corpus, tmp_path / "straight", 0.0), told)], said)
     straight_rows, rows = rows_of_steps(told, 1), {}
     assert len({row for step in straight_rows.values() for row in step}) == STEPS * 8  # no two rows are alike
-    for ranks, until, more in (2, 8, ["--shard"]), (1, 24, []), (2, STEPS, []):
+    for ranks, until, more in (2, 8, ["--shard"]), (1, 24, []), (2, STEPS, ["--shard"]):
         told = tmp_path / f"until-{until}.jsonl"
         launcher = TORCHRUN if ranks == 2 else [sys.executable]
         process = launched([*launcher, *telling([*words(corpus, out, 0.0), *more], told)], said)

@@ -54,7 +54,7 @@ def test_with_features_a_task_says_and_learns_what_it_does_without(name, tiny_be
     model.freeze_encoder()
     encoded = task.encode(examples)
     told: list[int] = []
-    known = with_features(task, model, encoded, told.append)
+    known = with_features(model, encoded, told.append)
     assert told == [len(examples)]
     places = sum(len(window.places) for each in encoded for window in each.windows)
     kept = list(chain.from_iterable(each.windows for each in known))
@@ -75,7 +75,7 @@ def test_a_batch_of_which_one_window_is_not_known_is_read_anew(tiny_bert):
     task = task_of(kind, HeadConfig(task="classify", feature_layers=2, **options), tiny_bert)
     model = model_of(task.head, tiny_bert)
     encoded = task.encode(examples)
-    known = with_features(task, model, encoded, lambda done: None)
+    known = with_features(model, encoded, lambda done: None)
     mixed = batch_windows([known[0], encoded[1], known[2]])
     assert mixed.features is None
     np.testing.assert_allclose(

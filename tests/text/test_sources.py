@@ -127,3 +127,27 @@ def test_a_caller_may_know_other_endings(tmp_path):
     (tmp_path / "b.jsonl.gz").unlink()
     with pytest.raises(CorpusError, match=r"Read are \.json, \.jsonl, each also with \.gz"):
         list_sources([str(tmp_path)], formats)
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (PermissionError("Access Denied"), r"must not be listed \(Access Denied\)\. Check your credentials"),
+        (OSError("Slow Down"), r"cannot be listed \(OSError: Slow Down\)\. Check the URL, the store and the network"),
+    ],
+)
+def test_a_store_that_lets_nobody_list_is_told_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, failure: Exception, said: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise failure
+
+    monkeypatch.setattr("fsspec.implementations.memory.MemoryFileSystem.isdir", refuse)
+    monkeypatch.setattr("fsspec.implementations.memory.MemoryFileSystem.info", refuse)
+    with pytest.raises(CorpusError, match=f"memory://bucket/text: {said}"):
+        list_sources(["memory://bucket/text"])
+
+
+def test_a_url_of_no_known_kind_is_refused() -> None:
+    with pytest.raises(CorpusError, match=r"nosuch://bucket/text: no URL of a known kind \(Protocol not known: nosuch"):
+        list_sources(["nosuch://bucket/text"])

@@ -4,15 +4,20 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
+from torch.distributed.checkpoint.state_dict_loader import load
 
 from bertsmith.errors import ConfigError
+from bertsmith.training.checkpoints import list_checkpoints, load_checkpoint
 from bertsmith.training.ranks import joined_ranks
-from training.runs import weights, write_corpus
+from training.runs import run, weights, write_corpus
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
 BERTSMITH = ["-m", "bertsmith"]
@@ -59,6 +64,23 @@ def test_two_ranks_have_the_loss_curve_of_one(tmp_path: Path) -> None:
     in_two(pretraining(corpus, tmp_path / "divided", "--steps", "50", "--micro-batch-size", "2", "--shard"))
     assert_same_curve(curve(tmp_path / "one"), curve(tmp_path / "divided"), 50)
     assert said.count("is your BERT") == 1  # one rank speaks
+    assert_same_moments(
+        *(list_checkpoints(tmp_path / name / "training/checkpoints")[-1] for name in ("one", "divided"))
+    )
+
+
+def assert_same_moments(whole: Path, divided: Path) -> None:
+    """Of a checkpoint whose moments lie in a file of each rank, which torch opens too."""
+    assert len(list((divided / "optimizer").iterdir())) == 2
+    moments, parts = load_checkpoint(whole).optimizer, load_checkpoint(divided).optimizer
+    assert set(parts) == set(moments)
+    by_torch = {name: torch.empty_like(tensor) for name, tensor in moments.items()}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled")
+        load(by_torch, storage_reader=HuggingFaceStorageReader(str(divided / "optimizer")), no_dist=True)
+    for name, moment in moments.items():
+        assert torch.equal(parts[name], by_torch[name])
+        torch.testing.assert_close(parts[name], moment, rtol=1e-3, atol=1e-6)
 
 
 def test_fine_tuning_on_two_ranks_has_the_loss_curve_of_one(tmp_path: Path) -> None:
@@ -82,8 +104,8 @@ def test_fine_tuning_on_two_ranks_has_the_loss_curve_of_one(tmp_path: Path) -> N
         "1e-3",
     ]
     given = ["--model", str(tmp_path / "bert"), "--train", str(table)]
-    for name, run in (("one", alone), ("two", in_two)):
-        run([*BERTSMITH, *words, *given, "--out", str(tmp_path / name)])
+    for name, begin in (("one", alone), ("two", in_two)):
+        begin([*BERTSMITH, *words, *given, "--out", str(tmp_path / name)])
     one, two = (curve(tmp_path / name) for name in ("one", "two"))
     assert len(one) >= 50  # the last batch of an epoch has fewer examples than there are ranks, or as many
     assert_same_curve(one, two, len(one))
@@ -94,6 +116,11 @@ def test_fewer_rows_than_ranks_are_refused(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("WORLD_SIZE", "4")
     with pytest.raises(ConfigError, match="--batch-size 3 cannot be dealt to 4 ranks"), joined_ranks("cpu", 3):
         pass
+
+
+def test_a_model_that_is_to_be_divided_among_no_ranks_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--shard divides a model among the ranks of torchrun"):
+        run(write_corpus(tmp_path), tmp_path / "out", shard=True)
 
 
 def test_mistakes_are_said_once(tmp_path: Path) -> None:

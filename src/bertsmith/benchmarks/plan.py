@@ -181,9 +181,9 @@ class RunPlan:
 
     @property
     def sharded_memory_bytes(self) -> float:
-        """Of a rank, were weights, gradients and optimizer divided among the ranks."""
+        """Of a rank, were weights, gradients and optimizer divided; beside its part each keeps the whole weights."""
         own = self.memory.process + self.memory.activations
-        return own + (self.memory.total - own - self.memory.buckets) / self.ranks.count
+        return own + self.memory.weights + (self.memory.total - own - self.memory.buckets) / self.ranks.count
 
     def fitting_micro_rows(self, *, sharded: bool = False) -> int:
         """The largest micro-batch that fits into a rank's memory, which is known; 0 for none.

@@ -105,6 +105,8 @@ class PlanFigures:
             *self.said,
             "Memory is computed from the shape, as fitted to this program on a processor with rows of 128 and 512; it "
             "is right to about 30%.",
+            f"While a checkpoint is written, a copy of it, {gigabytes(self.plan.checkpoint_bytes)}, lies in the main "
+            "memory of the first rank's machine (with --shard the optimizer's part of it on all machines together).",
             "The hours are of training steps alone: no start, evaluation, checkpoint or restart.",
         ]
         if ranks.count > 1:

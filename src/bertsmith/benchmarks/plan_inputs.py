@@ -15,10 +15,10 @@ from bertsmith.benchmarks.plan_figures import PlanFigures
 from bertsmith.benchmarks.step_side import Settings
 from bertsmith.benchmarks.train import Plan, bench_train
 from bertsmith.config import PretrainConfig, TokenizerConfig
-from bertsmith.data.feed import MICRO_BATCH_TOKENS
 from bertsmith.data.remote_corpus import is_prepared_place, open_place
 from bertsmith.data.sampler import Position, RowSampler
 from bertsmith.data.shards import PreparedCorpus
+from bertsmith.data.windows import MICRO_BATCH_TOKENS
 from bertsmith.errors import ConfigError
 from bertsmith.model.bert import Bert
 from bertsmith.plan_config import Gpu, PlanConfig

@@ -119,6 +119,12 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "bench:prepare",
         """How fast a corpus is prepared, beside `tokenizers` alone on the same text and cores.""",
     ),
+    "export": (
+        "export:export",
+        """Hand a model over: ONNX (without torch), ONNX in eight bits, a sentence-transformers folder, the Hub.
+
+        What is lost is measured first: outputs beside the model's, and with --dev the score before and after.""",
+    ),
     "import": (
         "import_:import_",
         """Turn a Hugging Face BERT folder into a run folder: safetensors, today's tensor names.

@@ -11,8 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from bertsmith.data.batch import PretrainingBatch
 from bertsmith.data.sampler import Position, RowSampler
-
-MICRO_BATCH_TOKENS = 8192
+from bertsmith.data.windows import MICRO_BATCH_TOKENS
 
 Batch = TypeVar("Batch")
 

@@ -21,6 +21,7 @@ from bertsmith.data.packing import pack
 Int64s = NDArray[np.int64]
 
 BATCH_TOKENS = 2048  # that a model predicts from at once: with more they leave the cache, with fewer the calls weigh
+MICRO_BATCH_TOKENS = 8192  # that a model learns from at once
 ROW_MULTIPLE = 32  # softmax of rows of any other length is several times as slow in bfloat16
 
 

@@ -11,7 +11,8 @@ from bertsmith.config import PretrainConfig
 from bertsmith.errors import ModelFolderError
 from bertsmith.explain.predictor import Predictor
 from bertsmith.model.bert import Bert
-from bertsmith.model.folder import CONFIG, read_model_folder
+from bertsmith.model.config_json import CONFIG
+from bertsmith.model.folder import read_model_folder
 from bertsmith.tasks.pretraining import Pretraining
 from bertsmith.text.wordpiece import WordPiece
 from bertsmith.training.checkpoints import list_checkpoints, path_of

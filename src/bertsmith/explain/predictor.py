@@ -48,7 +48,7 @@ class Predictor(predictor.Predictor):
         from bertsmith.inference.inputs import examples_of_texts, no_task_words
 
         predictor.check_texts([text] if pair is None else [text, pair])
-        if self.bert.head is None:
+        if self.head is None:
             no_task_words(question, choices)
             return explain_masked(
                 self.bert, self.tokenizer, text, pair, model=self.name, top_k=top_k, evidence=evidence

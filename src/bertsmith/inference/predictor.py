@@ -10,28 +10,21 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import tee
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from bertsmith.config import Precision, TaskName
 from bertsmith.data.labelled.examples import ChoiceExample, QuestionExample, TextExample
 from bertsmith.data.windows import BATCH_TOKENS
-from bertsmith.errors import InputError, ModelFolderError, TokenizerError
-from bertsmith.inference.embedding import Pooling, embed_texts
-from bertsmith.inference.fast import fast_copy
-from bertsmith.model.bert import Bert
-from bertsmith.model.device import choose_device
-from bertsmith.model.folder import read_model_folder
-from bertsmith.model.memory import keep_freed_memory
-from bertsmith.model.precision import choose_precision
+from bertsmith.errors import InputError, ModelFolderError
+from bertsmith.inference.embedding import embed_texts
+from bertsmith.inference.opened import OpenedModel
 from bertsmith.tasks.fill_mask import Fill, fill_texts
 from bertsmith.tasks.finetuning import FinetuneTask
+from bertsmith.tasks.reader import Pooling
 from bertsmith.tasks.registry import task_class_of
-from bertsmith.text.wordpiece import WordPiece
 
 if TYPE_CHECKING:
     from bertsmith.tasks.classification import Classification
@@ -39,15 +32,14 @@ if TYPE_CHECKING:
     from bertsmith.tasks.question_answering import AnswerSpan
     from bertsmith.tasks.tagging import Tagging
 
-KEPT_BYTES = 256 << 20  # of freed memory
-
 
 def load(folder: str | os.PathLike[str], *, precision: Precision = "float32") -> Predictor:
-    """Open a run folder, or any Hugging Face BERT folder.
+    """Open a run folder, any Hugging Face BERT folder, or what `bertsmith export --to onnx` made of one.
 
     Args:
-        folder: `config.json`, the weights and the tokenizer.
-        precision: of the products, as for `Predictor`.
+        folder: `config.json`, the weights and the tokenizer. With `model.onnx` in place of weights ONNX Runtime
+            computes, and torch is not loaded.
+        precision: of the products, as for `OpenedModel`.
 
     Raises:
         ModelFolderError: the folder is missing or incomplete, or holds no BERT.
@@ -56,58 +48,8 @@ def load(folder: str | os.PathLike[str], *, precision: Precision = "float32") ->
     return Predictor.open(folder, precision=precision)
 
 
-class Predictor:
-    """A BERT with its tokenizer. Any number of threads may ask the same one.
-
-    Args:
-        bert: the model, in float32.
-        tokenizer: its tokenizer.
-        name: what messages call it.
-        precision: of the products. "float32" gives the numbers of `transformers` to 1e-5; "bfloat16" is up to twice as
-            fast on processors that have it, vectors have a cosine of 0.999 and more to the exact ones; "auto" is
-            bfloat16 where a measurement finds it clearly faster.
-
-    Raises:
-        TokenizerError: the tokenizer has more tokens than the model.
-        InputError: an unknown precision.
-    """
-
-    def __init__(
-        self, bert: Bert, tokenizer: WordPiece, *, name: str = "the model", precision: Precision = "float32"
-    ) -> None:
-        if tokenizer.vocab_size > bert.config.vocab_size:
-            raise TokenizerError(
-                f"{name}: the tokenizer has {tokenizer.vocab_size} WordPieces and the model only "
-                f"{bert.config.vocab_size}. Put the tokenizer there that the model was trained with."
-            )
-        if precision not in get_args(Precision):
-            raise InputError(f'precision "{precision}" is not known; there are {", ".join(get_args(Precision))}')
-        device = choose_device()
-        self.bert = bert.eval().to(device)
-        self.tokenizer = tokenizer
-        self.name = name
-        self.precision = choose_precision(precision, device)
-
-    @classmethod
-    def open(cls, folder: str | os.PathLike[str], *, precision: Precision = "float32") -> Self:
-        """See `load`."""
-        path = Path(folder)
-        bert, _ = read_model_folder(path)
-        keep_freed_memory(KEPT_BYTES)
-        return cls(bert, WordPiece.load(path), name=str(path), precision=precision)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Packed weights cannot be copied; each process packs its own.
-        return {name: value for name, value in self.__dict__.items() if name != "_fast"}
-
-    @cached_property
-    def _fast(self) -> Bert:
-        return fast_copy(self.bert, getattr(torch, self.precision))
-
-    @property
-    def max_length_tokens(self) -> int:
-        """Tokens that the model reads at once, [CLS] and [SEP] included."""
-        return self.bert.config.max_position_embeddings
+class Predictor(OpenedModel):
+    """A model that answers. Any number of threads may ask the same one."""
 
     def fill(
         self,
@@ -156,12 +98,12 @@ class Predictor:
     ) -> list[list[list[Fill]]]:
         """As `fill_each` for each of several texts, sooner than one by one; `pair` is the same for all."""
         check_texts(texts)
-        if self.bert.masked_lm is None:
+        if not self.fills:
             raise ModelFolderError(
                 f"{self.name} has no masked LM head, so it fills no masks; it embeds texts. "
                 "Take a folder with the head that it was pretrained with."
             )
-        return fill_texts(self._fast, self.tokenizer, texts, pair=pair, top_k=top_k, candidates=candidates)
+        return fill_texts(self.reader, self.tokenizer, texts, pair=pair, top_k=top_k, candidates=candidates)
 
     def embed(
         self, texts: Sequence[str], *, pooling: Pooling = "mean", batch_tokens: int = BATCH_TOKENS
@@ -186,12 +128,12 @@ class Predictor:
         check_texts(texts)
         if pooling not in ("mean", "cls"):
             raise InputError(f'pooling "{pooling}" is not known; there are "mean" and "cls"')
-        return embed_texts(self._fast, self.tokenizer, texts, pooling=pooling, batch_tokens=batch_tokens)
+        return embed_texts(self.reader, self.tokenizer, texts, pooling=pooling, batch_tokens=batch_tokens)
 
     @property
     def task_name(self) -> TaskName | None:
         """What the model was fine-tuned for; None if it was not."""
-        return self.bert.head.task if self.bert.head else None
+        return self.head.task if self.head else None
 
     @cached_property
     def task(self) -> FinetuneTask[Any, Any]:
@@ -200,13 +142,13 @@ class Predictor:
         Raises:
             ModelFolderError: it was not.
         """
-        if self.bert.head is None:
+        if self.head is None:
             raise ModelFolderError(
                 f"{self.name} was not fine-tuned, so it fills masks and embeds texts only. "
                 f"Fine-tune it first: bertsmith finetune classify --model {self.name} --train train.csv --out my-task"
             )
-        kind = task_class_of(self.bert.head)
-        return kind(self.bert.head, self.tokenizer, longest=self.max_length_tokens)
+        kind = task_class_of(self.head)
+        return kind(self.head, self.tokenizer, longest=self.max_length_tokens)
 
     def predict(self, examples: Iterable[Any]) -> Iterator[Any]:
         """An answer to each example of the model's task, in order, as they come.
@@ -226,7 +168,7 @@ class Predictor:
             nonlocal long
             long += count
 
-        yield from self.task.answer_each(self._fast, examples, slid=slid)
+        yield from self.task.answer_each(self.reader, examples, slid=slid)
         if long:
             warnings.warn(
                 f"{long} texts are longer than the {self.task.window_tokens} tokens that are read at once; "

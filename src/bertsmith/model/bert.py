@@ -75,6 +75,11 @@ class Bert(nn.Module):
             initialise(self, config, generator)
 
     @property
+    def fills(self) -> bool:
+        """Whether it has a masked LM head."""
+        return self.masked_lm is not None
+
+    @property
     def device(self) -> torch.device:
         """Where its weights lie, and its batches belong."""
         return self.encoder.embeddings.word.weight.device

@@ -1,13 +1,21 @@
 """`config.json`: the shape and the head of a model under Hugging Face's keys, read and written."""
 
+from __future__ import annotations
+
+import json
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from bertsmith.config import Architecture, HeadConfig, ModelConfig, TaskName
 from bertsmith.errors import ConfigError, ModelFolderError
-from bertsmith.model.bert import Bert
 from bertsmith.model.modern_config import MODERN_FIELDS, modern_fields, modern_values
 
+if TYPE_CHECKING:
+    from bertsmith.model.bert import Bert
+
+CONFIG, GRAPH = "config.json", "model.onnx"
+EXPORTED_FROM = "exported_from"  # the name of the folder that a graph was made of
 # What the classes of `transformers` whose heads are ours are called after "Bert" and "ModernBert".
 _TASKS: Mapping[str, TaskName] = {
     "ForSequenceClassification": "classify",
@@ -34,6 +42,31 @@ _ONLY: Mapping[Architecture, Mapping[str, Any]] = {
         "tie_word_embeddings": True,
     },
 }
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a file of a model folder.
+
+    Raises:
+        ModelFolderError: no folder, no such file, or something else in it.
+    """
+    if not path.parent.is_dir():
+        raise ModelFolderError("no such folder. Give a folder with config.json and model.safetensors.")
+    if not path.is_file():
+        raise ModelFolderError(f"no {path.name}: this is no model folder")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelFolderError(f"{path.name} is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise ModelFolderError(f"{path.name} holds a {type(values).__name__}, not an object of keys and values")
+    return values
+
+
+def only_answers(values: Mapping[str, Any]) -> str:
+    """What to say where a graph is asked for its weights; `values` are of its `config.json`."""
+    name = values.get(EXPORTED_FROM)
+    return f"{GRAPH} only answers. Take the folder that it was exported from{f', {name}' if name else ''}."
 
 
 def config_from_hf(values: Mapping[str, Any]) -> ModelConfig:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from bertsmith.config import Device
 from bertsmith.errors import ConfigError
+
+if TYPE_CHECKING:  # what answers without torch imports this too
+    import torch
+    from torch import Tensor
 
 
 def choose_device(asked: Device = "auto") -> torch.device:
@@ -19,6 +21,8 @@ def choose_device(asked: Device = "auto") -> torch.device:
     Raises:
         ConfigError: CUDA is asked for, and torch finds none.
     """
+    import torch
+
     there = torch.cuda.is_available()
     if asked == "cuda" and not there:
         raise ConfigError(
@@ -34,5 +38,7 @@ def on_device(array: NDArray[Any], device: torch.device) -> Tensor:
 
     On the processor it is the same memory. To a GPU it is copied while the processor goes on.
     """
+    import torch
+
     tensor = torch.from_numpy(array)
     return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)

@@ -1,6 +1,5 @@
 """Model folders: `config.json` and weights, as Hugging Face lays them out, read and written."""
 
-import json
 import pickle
 import zipfile
 from collections.abc import Collection, Mapping
@@ -17,13 +16,20 @@ from bertsmith.config import HeadConfig, ModelConfig
 from bertsmith.errors import ModelFolderError
 from bertsmith.files import atomic_path, write_json
 from bertsmith.model.bert import TASK_PARTS, Bert, Part, parts_of_head, pretraining_parts
-from bertsmith.model.config_json import config_from_hf, config_to_hf, head_from_hf
+from bertsmith.model.config_json import (
+    CONFIG,
+    GRAPH,
+    config_from_hf,
+    config_to_hf,
+    head_from_hf,
+    only_answers,
+    read_json,
+)
 from bertsmith.model.formats import load_hf_tensors, modern_names, part_of_each, to_hf_tensors
 from bertsmith.model.heads import ModernPooler
 from bertsmith.model.initial_weights import initialise
 
-CONFIG, WEIGHTS, SHARDS, PICKLE = (
-    "config.json",
+WEIGHTS, SHARDS, PICKLE = (
     "model.safetensors",
     "model.safetensors.index.json",
     "pytorch_model.bin",
@@ -67,7 +73,7 @@ def read_model_folder(
     """
     folder = Path(folder)
     try:
-        values = _read_json(folder / CONFIG)
+        values = read_json(folder / CONFIG)
         config = config_from_hf(values)
         weights = modern_names(read_tensors(weights_in or folder, allow_pickle=allow_pickle), config.architecture)
         part_of = part_of_each(weights.tensors, config.architecture)
@@ -150,7 +156,7 @@ def read_model_config(folder: Path) -> ModelConfig:
         ModelFolderError: no folder, no `config.json`, or no BERT.
     """
     try:
-        return config_from_hf(_read_json(Path(folder) / CONFIG))
+        return config_from_hf(read_json(Path(folder) / CONFIG))
     except ModelFolderError as error:
         raise ModelFolderError(f"{folder}: {error}") from None
 
@@ -185,6 +191,8 @@ def read_tensors(folder: Path, *, allow_pickle: bool = False) -> dict[str, Tenso
     if (folder / SHARDS).is_file():
         return _read_shards(folder)
     if not (folder / PICKLE).is_file():
+        if (folder / GRAPH).is_file():
+            raise ModelFolderError(only_answers(read_json(folder / CONFIG)))
         raise ModelFolderError(f"no weights: neither {WEIGHTS} nor {SHARDS} nor {PICKLE} is there")
     if not allow_pickle:
         raise ModelFolderError(
@@ -192,20 +200,6 @@ def read_tensors(folder: Path, *, allow_pickle: bool = False) -> dict[str, Tenso
             f"Run `bertsmith import {folder} --out my-bert` once and use my-bert."
         )
     return _read_pickle(folder / PICKLE)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.parent.is_dir():
-        raise ModelFolderError("no such folder. Give a folder with config.json and model.safetensors.")
-    if not path.is_file():
-        raise ModelFolderError(f"no {path.name}: this is no model folder")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelFolderError(f"{path.name} is not JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise ModelFolderError(f"{path.name} holds a {type(values).__name__}, not an object of keys and values")
-    return values
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -217,7 +211,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_shards(folder: Path) -> dict[str, Tensor]:
     """The files that an index names, joined; each tensor must be where the index says."""
-    places = _read_json(folder / SHARDS).get("weight_map")
+    places = read_json(folder / SHARDS).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
         raise ModelFolderError(f'{SHARDS} has no "weight_map" of tensor names to file names')
     tensors: dict[str, Tensor] = {}

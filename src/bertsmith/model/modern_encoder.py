@@ -81,7 +81,7 @@ class ModernEncoder(nn.Module):
         dropped = cast(ModernLayer, self.layers[0]).attention.dropped
         everywhere = None if sequence_ids is None else sight_of(sequence_ids, hidden, dropped=dropped)
         near = everywhere
-        if length > reach + 1:  # else every place of a row is near
+        if torch.compiler.is_exporting() or length > reach + 1:  # else every place of a row is near
             alone = torch.ones_like(position_ids[:1]) if sequence_ids is None else sequence_ids
             near = sight_of(alone, hidden, dropped=dropped, reach=reach)
         of_global = Shared(everywhere, rotary(position_ids, width, theta=config.global_rope_theta, dtype=dtype))

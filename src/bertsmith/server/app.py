@@ -111,21 +111,21 @@ class Service:
         for index, each in enumerate(answers):
             if isinstance(each, BaseException):
                 raise _refusal_of(each, operation.field(body, index))
-        size = len(answers) * (ANSWER_BYTES + NUMBER_BYTES * predictor.bert.config.hidden_size)
+        size = len(answers) * (ANSWER_BYTES + NUMBER_BYTES * predictor.config.hidden_size)
         made = await off_loop(lambda: to_json(operation.reply(name, body, answers)), size=size)
         return Response(made, media_type="application/json")
 
     def card(self, name: str) -> schemas.ModelCard:
         """What clients may know of a model."""
         predictor: Predictor = self.models[name]
-        head = predictor.bert.head
+        head = predictor.head
         return schemas.ModelCard(
             id=name,
             created=self.began,
             operations=[operation.name for operation in OPERATIONS if operation.able(predictor)],
             task=predictor.task_name,
             labels=list(head.labels) if head else [],
-            hidden_size=predictor.bert.config.hidden_size,
+            hidden_size=predictor.config.hidden_size,
             max_length_tokens=predictor.max_length_tokens,
         )
 

@@ -15,12 +15,10 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
 from bertsmith.config import HeadConfig
 from bertsmith.data.labelled.examples import Labelled, TextExample
@@ -32,8 +30,12 @@ from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.model.device import on_device
 from bertsmith.tasks.drawing import SHOWN, drawn
 from bertsmith.tasks.findings import MOST_WRONG, Findings, Mistake, Table
-from bertsmith.tasks.finetuning import FinetuneTask, Float32s
+from bertsmith.tasks.finetuning import FinetuneTask
+from bertsmith.tasks.reader import Float32s
 from bertsmith.tasks.sequences import mean_of_groups, windows_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 THRESHOLD = 0.5  # of each label's probability, where several may hold
 BINARY = ("0", "1")  # labels of which it is known which is the positive one
@@ -117,6 +119,8 @@ class ClassificationTask(FinetuneTask[TextExample, Classification]):
         return targets
 
     def losses(self, logits: Tensor, batch: WindowBatch) -> Tensor:
+        from torch.nn import functional as F
+
         per_window = mean_of_groups(logits, batch.places_of)  # (P, O) -> (W, O)
         per_text = mean_of_groups(per_window, batch.windows_of)  # (W, O) -> (E, O)
         targets = on_device(batch.labels, logits.device)

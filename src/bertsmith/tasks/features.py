@@ -10,15 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import islice
-from typing import Any
-
-import torch
 
 from bertsmith.data.windows import Encoded
 from bertsmith.model.bert import Bert
-from bertsmith.tasks.finetuning import BLOCK, FinetuneTask, each_window
+from bertsmith.tasks.finetuning import BLOCK, each_window
+from bertsmith.tasks.torch_reader import TorchReader
 
 _BYTES = 4  # of a float32: as the finished model reads, whatever the precision of training
 
@@ -28,23 +25,20 @@ def feature_bytes(model: Bert, encoded: Sequence[Encoded]) -> int:
     return sum(len(window.places) for each in encoded for window in each.windows) * _width(model) * _BYTES
 
 
-@torch.inference_mode()
-def with_features(
-    task: FinetuneTask[Any, Any], model: Bert, encoded: Sequence[Encoded], done: Callable[[int], None]
-) -> list[Encoded]:
+def with_features(model: Bert, encoded: Sequence[Encoded], done: Callable[[int], None]) -> list[Encoded]:
     """The examples with what the head reads of them, (p, F * D) a window.
 
     Args:
-        task: says which places are read.
         model: in evaluation mode, its encoder frozen.
         encoded: the examples' windows.
         done: told how many examples were read.
     """
     read: list[Encoded] = []
+    reader = TorchReader(model)
     for first in range(0, len(encoded), BLOCK):
         block = encoded[first : first + BLOCK]
         windows = [window for each in block for window in each.windows]
-        features = each_window(windows, partial(task.head_input, model), device=model.device, width=_width(model))
+        features = each_window(reader, reader.head_inputs, windows, width=_width(model))
         known = (replace(window, features=values) for window, values in zip(windows, features, strict=True))
         read += [replace(each, windows=tuple(islice(known, len(each.windows)))) for each in block]
         done(len(read))

@@ -1,6 +1,6 @@
 """Masked LM put to use: the likeliest WordPieces at each [MASK] of a text.
 
-Letters: T tokens, M masked places, D hidden width, V vocabulary.
+Letters: M masked places, V vocabulary.
 """
 
 from __future__ import annotations
@@ -10,19 +10,18 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from bertsmith.data.windows import BATCH_TOKENS, Encoded, Window, batch_windows, token_budget_batches
+from bertsmith.data.windows import BATCH_TOKENS, Window
 from bertsmith.errors import InputError
-from bertsmith.model.bert import Bert
-from bertsmith.model.cores import at_once, side_by_side
 from bertsmith.tasks.drawing import drawn
-from bertsmith.tasks.places import read_places
+from bertsmith.tasks.reader import Float32s, Reader, reader_of
 from bertsmith.text.wordpiece import WordPiece
+
+if TYPE_CHECKING:
+    from bertsmith.model.bert import Bert
 
 TOP_K = 5
 
@@ -54,7 +53,7 @@ class Fills(list[Fill]):
 
 
 def fill_masks(
-    bert: Bert,
+    model: Bert | Reader,
     tokenizer: WordPiece,
     text: str,
     *,
@@ -68,7 +67,7 @@ def fill_masks(
     `transformers`. Around each mask of a text that is longer than the model, the model's length is read.
 
     Args:
-        bert: a model with the masked LM head, in evaluation mode.
+        model: one with the masked LM head, in evaluation mode.
         tokenizer: the model's.
         text: with at least one [MASK], unless `pair` has it.
         pair: the second text.
@@ -82,12 +81,11 @@ def fill_masks(
         InputError: no [MASK]; a candidate of several WordPieces; `top_k` below 1.
         ConfigError: the model has no masked LM head.
     """
-    return fill_texts(bert, tokenizer, [text], pair=pair, top_k=top_k, candidates=candidates)[0]
+    return fill_texts(model, tokenizer, [text], pair=pair, top_k=top_k, candidates=candidates)[0]
 
 
-@torch.inference_mode()
 def fill_texts(
-    bert: Bert,
+    model: Bert | Reader,
     tokenizer: WordPiece,
     texts: Sequence[str],
     *,
@@ -101,38 +99,33 @@ def fill_texts(
     if count < 1:
         raise InputError(f"top_k is {count}; at least 1 answer a mask is needed")
     homes = [_homes(tokenizer, text, pair) for text in texts]
-    longest = bert.config.max_position_embeddings
+    reader = reader_of(model)
+    longest = reader.config.max_position_embeddings
     windows = [window for text in texts for window in _windows(tokenizer, text, pair, longest)]
     found: list[list[_Best]] = [[] for _ in windows]
 
     def find(batch: list[int]) -> None:
-        logits = _masked_logits(bert, [windows[index] for index in batch])  # (M, V)
+        logits = reader.mask_logits([windows[index] for index in batch])  # (M, V)
         best = _best(logits, count, tokenizer.vocab_size, allowed)
         for index in batch:
             found[index] = [next(best) for _ in windows[index].places]
 
-    batches = token_budget_batches(
-        [len(window.input_ids) for window in windows], BATCH_TOKENS, at_once=at_once(bert.device)
-    )
-    deque(side_by_side(find, batches, bert.device), maxlen=0)
+    deque(reader.each_batch(find, windows, BATCH_TOKENS), maxlen=0)
     coming = chain.from_iterable(found)
     return [[_answers(tokenizer, next(coming), home) for home in each] for each in homes]
 
 
-def _masked_logits(bert: Bert, windows: Sequence[Window]) -> Tensor:
-    """(M, V), window after window."""
-    batch = batch_windows([Encoded((window,), np.empty(0)) for window in windows])
-    return bert.masked_lm_logits(read_places(bert, batch, slice(None), batch.places))
-
-
-def _best(logits: Tensor, count: int, vocab_size: int, allowed: list[int] | None) -> Iterator[_Best]:
+def _best(logits: Float32s, count: int, vocab_size: int, allowed: list[int] | None) -> Iterator[_Best]:
     """(M, V) -> for each mask the likeliest ids, of the allowed ones, with their probabilities."""
-    probabilities = torch.softmax(logits.float(), dim=-1).cpu()[:, :vocab_size]
-    among = probabilities[:, allowed] if allowed else probabilities
-    best = among.topk(min(count, among.shape[1]))
-    ids = torch.tensor(allowed)[best.indices] if allowed else best.indices
-    for indices, values in zip(ids.tolist(), best.values.tolist(), strict=True):
-        yield list(zip(indices, values, strict=True))
+    for row in logits:
+        shares = np.exp(row - row.max())
+        total = shares.sum()
+        ids = np.arange(min(vocab_size, len(row))) if allowed is None else np.array(allowed)
+        among = shares[ids]
+        if count < len(ids):  # the best ones first, so that no more than they are sorted
+            ids = ids[np.argpartition(-among, count - 1)[:count]]
+        ids = ids[np.argsort(-shares[ids], kind="stable")]
+        yield list(zip(ids.tolist(), (shares[ids] / total).tolist(), strict=True))
 
 
 def _answers(tokenizer: WordPiece, best: _Best, home: tuple[str, str]) -> list[Fill]:

@@ -10,31 +10,28 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
-from functools import partial
 from itertools import islice
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from bertsmith.config import HeadConfig, TaskName
-from bertsmith.data.feed import MICRO_BATCH_TOKENS
 from bertsmith.data.labelled.examples import BadExamples, Labelled
-from bertsmith.data.windows import BATCH_TOKENS, Encoded, Window, WindowBatch, batch_windows, token_budget_batches
+from bertsmith.data.windows import BATCH_TOKENS, MICRO_BATCH_TOKENS, Encoded, Window, WindowBatch
 from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
-from bertsmith.model.bert import Bert
-from bertsmith.model.cores import at_once, side_by_side
 from bertsmith.model.device import on_device
 from bertsmith.tasks.findings import Findings
-from bertsmith.tasks.places import read_places
+from bertsmith.tasks.reader import Float32s, Reader, reader_of
 from bertsmith.text.streams import BadInput, BadInputs
 from bertsmith.text.wordpiece import WordPiece
 
+if TYPE_CHECKING:  # torch is for training: what another engine computes is answered without it
+    from torch import Tensor
+
+    from bertsmith.model.bert import Bert
+
 Example = TypeVar("Example")
 Answer = TypeVar("Answer")
-Float32s = NDArray[np.float32]
 
 BLOCK = 256  # examples that are held as windows at once
 
@@ -166,6 +163,10 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
         One text beyond MICRO_BATCH_TOKENS is computed in parts, and in training once more for its gradients: of each
         part no more is kept than what the head reads, so that a text of any length fits the memory.
         """
+        import torch
+
+        from bertsmith.tasks.places import read_places
+
         rows, width = batch.input_ids.shape
         training = torch.is_grad_enabled()
         step = max(1, MICRO_BATCH_TOKENS // width)
@@ -206,10 +207,9 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
 
     # The way from examples to answers.
 
-    @torch.inference_mode()
     def answer_each(
         self,
-        model: Bert,
+        model: Bert | Reader,
         examples: Iterable[Example],
         *,
         batch_tokens: int = BATCH_TOKENS,
@@ -218,7 +218,7 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
         """An answer to each example, in order; memory is bounded however many there are.
 
         Args:
-            model: in evaluation mode.
+            model: in evaluation mode, or any reader.
             examples: any number of them.
             batch_tokens: tokens that go through the model at once.
             slid: told, block after block, how many examples were read in several windows.
@@ -230,43 +230,41 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
             yield from self._answers(model, block, encoded, batch_tokens)
 
     def answer_encoded(
-        self, model: Bert, examples: Sequence[Example], encoded: Sequence[Encoded], done: Callable[[int], None]
+        self, model: Bert | Reader, examples: Sequence[Example], encoded: Sequence[Encoded], done: Callable[[int], None]
     ) -> list[Answer]:
         """As `answer_each`, for examples whose windows are there already; `done` is told how many are answered."""
         answers: list[Answer] = []
-        with torch.inference_mode():
-            for first in range(0, len(examples), BLOCK):
-                block = slice(first, first + BLOCK)
-                answers += self._answers(model, examples[block], encoded[block], BATCH_TOKENS)
-                done(len(answers))
+        for first in range(0, len(examples), BLOCK):
+            block = slice(first, first + BLOCK)
+            answers += self._answers(model, examples[block], encoded[block], BATCH_TOKENS)
+            done(len(answers))
         return answers
 
     def _answers(
-        self, model: Bert, examples: Sequence[Example], encoded: Sequence[Encoded], batch_tokens: int
+        self, model: Bert | Reader, examples: Sequence[Example], encoded: Sequence[Encoded], batch_tokens: int
     ) -> Iterator[Answer]:
+        reader = reader_of(model)
         windows = [window for each in encoded for window in each.windows]
-        compute = partial(self.logits, model)
-        coming = iter(
-            each_window(windows, compute, device=model.device, width=self.head.outputs, batch_tokens=batch_tokens)
-        )
+        read = each_window(reader, reader.task_logits, windows, width=self.head.outputs, batch_tokens=batch_tokens)
+        coming = iter(read)
         for example, each in zip(examples, encoded, strict=True):
             yield self.join(example, each, list(islice(coming, len(each.windows))))
 
 
 def each_window(
+    reader: Reader,
+    compute: Callable[[Sequence[Window]], list[Float32s]],
     windows: Sequence[Window],
-    compute: Callable[[WindowBatch], Tensor],
     *,
-    device: torch.device,
     width: int,
     batch_tokens: int = BATCH_TOKENS,
 ) -> list[Float32s]:
     """What is computed at the places of windows, (p, width) of each, in batches of like length.
 
     Args:
+        reader: says which windows are a batch, and computes several side by side.
+        compute: from the windows of a batch to (p, width) of each, or (1, width), the same at all of its places.
         windows: in any order.
-        compute: from a batch to (P, width); several threads may call it at once.
-        device: where it computes.
         width: of what is computed.
         batch_tokens: tokens of a batch.
     """
@@ -275,11 +273,8 @@ def each_window(
     outputs = np.split(np.empty((int(ends[-1]), width), np.float32), ends[:-1])
 
     def fill(indices: list[int]) -> None:
-        batch = batch_windows([Encoded((windows[index],), np.empty(0)) for index in indices])
-        values = compute(batch).float().cpu().numpy()  # (P, width)
-        for index, part in zip(indices, np.split(values, np.cumsum(batch.places_of)[:-1]), strict=True):
+        for index, part in zip(indices, compute([windows[index] for index in indices]), strict=True):
             outputs[index][:] = part
 
-    batches = token_budget_batches([len(window.input_ids) for window in windows], batch_tokens, at_once=at_once(device))
-    deque(side_by_side(fill, batches, device), maxlen=0)
+    deque(reader.each_batch(fill, windows, batch_tokens), maxlen=0)
     return outputs

@@ -14,13 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
 from bertsmith.config import HeadConfig
 from bertsmith.data.labelled.choices import read_choices, stream_choices
@@ -30,8 +27,12 @@ from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.model.device import on_device
 from bertsmith.tasks.drawing import drawn
 from bertsmith.tasks.findings import MOST_WRONG, Findings, Mistake, Table
-from bertsmith.tasks.finetuning import FinetuneTask, Float32s
+from bertsmith.tasks.finetuning import FinetuneTask
+from bertsmith.tasks.reader import Float32s
 from bertsmith.tasks.sequences import mean_of_groups, windows_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 UNKNOWN = -1  # the right choice, where it is not known
 
@@ -92,11 +93,13 @@ class MultipleChoiceTask(FinetuneTask[ChoiceExample, Choice]):
         return [_encoded(example, [next(of_choices) for _ in example.choices]) for example in examples]
 
     def losses(self, logits: Tensor, batch: WindowBatch) -> Tensor:
+        from torch.nn import functional as F
+
         windows_of, choices_of, right = _groups(batch)
         scores = mean_of_groups(mean_of_groups(logits, batch.places_of), windows_of)  # (P, 1) -> (W, 1) -> (C, 1)
         example, choice = (on_device(ids, logits.device) for ids in _rows_and_columns(choices_of))
         # (C, 1) -> (E, most choices); a choice that an example does not have is impossible.
-        ragged = logits.new_full((len(choices_of), int(choices_of.max())), -torch.inf)
+        ragged = logits.new_full((len(choices_of), int(choices_of.max())), -np.inf)
         ragged = ragged.index_put((example, choice), scores[:, 0])
         return F.cross_entropy(ragged, on_device(right, logits.device), reduction="sum")
 

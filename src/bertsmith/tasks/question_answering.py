@@ -14,14 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unicodedata import category
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
 from bertsmith.config import HeadConfig
 from bertsmith.data.labelled.examples import Labelled, QuestionExample
@@ -32,13 +29,17 @@ from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.model.device import on_device
 from bertsmith.tasks.drawing import drawn
 from bertsmith.tasks.findings import Findings
-from bertsmith.tasks.finetuning import FinetuneTask, Float32s
+from bertsmith.tasks.finetuning import FinetuneTask
 from bertsmith.tasks.question_findings import question_findings
 from bertsmith.tasks.question_windows import MAX_ANSWER_TOKENS, EncodedQuestion, QuestionWindows
+from bertsmith.tasks.reader import Float32s
 from bertsmith.tasks.span_search import Spans, best_spans
 from bertsmith.tasks.squad_score import answer_scores, best_threshold, squad_figures
 from bertsmith.text.streams import BadInputs
 from bertsmith.text.wordpiece import WordPiece
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WINDOW_TOKENS = 384  # where nothing else is asked for, as in BERT's own runs
 ALTERNATIVES = 5
@@ -140,6 +141,9 @@ class QuestionAnsweringTask(FinetuneTask[QuestionExample, AnswerSpan]):
     # Windows -> loss.
 
     def losses(self, logits: Tensor, batch: WindowBatch) -> Tensor:
+        import torch
+        from torch.nn import functional as F
+
         places_of = on_device(batch.places_of, logits.device)
         count = len(batch.places_of)
         window = torch.repeat_interleave(  # (P,)

@@ -12,11 +12,9 @@ Reference:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from bertsmith.config import HeadConfig
 from bertsmith.data.labelled.examples import Labelled, TextExample
@@ -24,11 +22,16 @@ from bertsmith.data.labelled.texts import read_scored, stream_texts
 from bertsmith.data.windows import Encoded, WindowBatch
 from bertsmith.errors import CorpusError
 from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
-from bertsmith.model.bert import Bert
 from bertsmith.model.device import on_device
 from bertsmith.tasks.findings import MOST_WRONG, Findings, Mistake
-from bertsmith.tasks.finetuning import FinetuneTask, Float32s
+from bertsmith.tasks.finetuning import FinetuneTask
+from bertsmith.tasks.reader import Float32s
 from bertsmith.tasks.sequences import mean_of_groups, windows_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bertsmith.model.bert import Bert
 
 
 class RegressionTask(FinetuneTask[TextExample, float]):
@@ -69,11 +72,10 @@ class RegressionTask(FinetuneTask[TextExample, float]):
         output = float(np.mean([output.mean() for output in outputs], dtype=np.float64))
         return output * self.head.score_scale + self.head.score_mean
 
-    @torch.no_grad()
     def settle(self, model: Bert) -> HeadConfig:
         assert model.classifier is not None
-        model.classifier.dense.weight.mul_(self.head.score_scale)
-        model.classifier.dense.bias.mul_(self.head.score_scale).add_(self.head.score_mean)
+        model.classifier.dense.weight.data.mul_(self.head.score_scale)
+        model.classifier.dense.bias.data.mul_(self.head.score_scale).add_(self.head.score_mean)
         return self.head.but(score_mean=0.0, score_scale=1.0)
 
     def score(self, examples: Sequence[TextExample], answers: Sequence[float]) -> dict[str, float]:

@@ -6,17 +6,18 @@ Letters: W windows, P places that the task reads, O outputs, G groups of windows
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from bertsmith.data.windows import Window, sliding_windows
 from bertsmith.model.device import on_device
 from bertsmith.tasks.finetuning import FinetuneTask
 from bertsmith.text.wordpiece import WordPiece
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 OVERLAP_TOKENS = 32  # about a sentence, so that what is said at an edge is read whole somewhere
 
@@ -96,6 +97,8 @@ def mean_of_groups(logits: Tensor, sizes: NDArray[np.int64]) -> Tensor:
     """(P, O) -> (G, O), the mean of each run of `sizes` rows; sizes (G,) sum to P."""
     if (sizes == 1).all():
         return logits
+    import torch
+
     counts = on_device(sizes, logits.device)
     group = torch.repeat_interleave(torch.arange(len(sizes), device=logits.device), counts, output_size=len(logits))
     sums = torch.zeros(len(sizes), logits.shape[1], dtype=logits.dtype, device=logits.device)

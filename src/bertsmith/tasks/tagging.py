@@ -15,12 +15,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
 from bertsmith.config import HeadConfig
 from bertsmith.data.labelled.examples import Labelled, TaggedText
@@ -34,10 +32,14 @@ from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 from bertsmith.model.device import on_device
 from bertsmith.tasks.drawing import drawn
 from bertsmith.tasks.findings import Findings
-from bertsmith.tasks.finetuning import FinetuneTask, Float32s
+from bertsmith.tasks.finetuning import FinetuneTask
+from bertsmith.tasks.reader import Float32s
 from bertsmith.tasks.tag_decoding import TagDecoder, marked_spans
 from bertsmith.tasks.tag_scores import scores_of_plain_tags, scores_of_spans, tag_findings
 from bertsmith.text.wordpiece import WordPiece
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["TaggedSpan", "Tagging", "TaggingTask", "tagged_text"]
 
@@ -157,6 +159,8 @@ class TaggingTask(FinetuneTask[TaggedText, Tagging]):
         return np.array([self._ids[tag] for tag in example.tags or ()], np.int64)
 
     def losses(self, logits: Tensor, batch: WindowBatch) -> Tensor:
+        from torch.nn import functional as F
+
         targets = on_device(batch.labels, logits.device)  # (P,), as the places
         weights = None if self.class_weights is None else on_device(self.class_weights, logits.device)
         return F.cross_entropy(logits, targets, weight=weights, reduction="sum")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bertsmith.errors import CorpusError
+from bertsmith.remote import is_refusal
 
 FORMATS = {
     ".txt": "txt",
@@ -191,8 +192,16 @@ def _remote_sources(item: str, formats: Mapping[str, str]) -> Iterator[Source]:
         raise CorpusError(f"{item}: there is no such file or folder. Check the URL.") from None
     except ImportError as error:
         raise CorpusError(f"{item}: {error}. Install the named package to read such URLs.") from None
+    except ValueError as error:
+        raise CorpusError(f"{item}: no URL of a known kind ({error}). Check it.") from None
     except Exception as error:  # each file system has errors of its own
-        raise CorpusError(f"{item}: cannot be listed ({type(error).__name__}: {error}).") from None
+        if is_refusal(error):
+            raise CorpusError(
+                f"{item}: must not be listed ({error}). Check your credentials and rights there."
+            ) from None
+        raise CorpusError(
+            f"{item}: cannot be listed ({type(error).__name__}: {error}). Check the URL, the store and the network."
+        ) from None
 
 
 def _remote_paths(fs: Any, path: str, item: str, formats: Mapping[str, str]) -> list[str]:

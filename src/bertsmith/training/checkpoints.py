@@ -3,6 +3,7 @@
 checkpoints/step-00001200/
 ├── model.safetensors         the weights, under Hugging Face's names
 ├── optimizer.safetensors     both moments of each parameter
+│   (or optimizer/…           a file of each rank among which they are divided)
 ├── best.safetensors          the weights of the best evaluation so far, where those are kept
 └── state.json                where the run stands; checksums
 """
@@ -13,7 +14,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,12 @@ from torch import Tensor
 
 from bertsmith.errors import CheckpointError
 from bertsmith.files import READABLE, disk_full_named, link_or_copy, sealed, sync_folder, unsealed
-from bertsmith.training.ranks import Ranks
+from bertsmith.training.ranks import ALONE, Ranks
+from bertsmith.training.sharding import Joined
 
-_FILES = ("model.safetensors", "optimizer.safetensors")
-_BEST = "best.safetensors"
+_MODEL, _OPTIMIZER, _BEST = "model.safetensors", "optimizer.safetensors", "best.safetensors"
+_STATE = "state.json"
+_DIVIDED = "optimizer"  # a folder with a file of each rank
 
 
 @dataclass(frozen=True)
@@ -37,33 +40,43 @@ class Checkpoint:
     Attributes:
         step: optimizer steps done.
         model: the weights.
-        optimizer: the optimizer's tensors.
+        optimizer: the optimizer's tensors; of a divided model, those of this rank until they are read again.
         state: everything else, as plain JSON values.
         best: a file of the best weights so far, which is kept with the checkpoint; None for none.
     """
 
     step: int
     model: dict[str, Tensor]
-    optimizer: dict[str, Tensor]
+    optimizer: Mapping[str, Tensor]
     state: dict[str, Any]
     best: Path | None = None
 
 
-def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int, ranks: Ranks = ALONE) -> Path:
     """Write a checkpoint, then remove all but the last `keep`; a failure leaves the older ones as they were.
+
+    Args:
+        folder: of the run's checkpoints.
+        checkpoint: where the run stands.
+        keep: so many.
+        ranks: of a divided model all save together, else the first alone.
 
     Raises:
         DiskFullError: no room left.
     """
     final = path_of(folder, checkpoint.step)
-    beside = folder / f".{final.name}.{os.getpid()}.tmp"
+    beside = folder / f".{final.name}.tmp"
+    if not ranks.first:
+        with disk_full_named(final):
+            ranks.write_divided(checkpoint.optimizer, beside / _DIVIDED)
+        return final
     folder.mkdir(parents=True, exist_ok=True)
     for left_over in folder.glob(".step-*.tmp"):
         shutil.rmtree(left_over, ignore_errors=True)
     try:
         with disk_full_named(final):
             beside.mkdir()
-            _write(beside, checkpoint)
+            _write(beside, checkpoint, ranks)
             if final.exists():
                 shutil.rmtree(final)
             os.replace(beside, final)
@@ -75,22 +88,33 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
     return final
 
 
-def _write(folder: Path, checkpoint: Checkpoint) -> None:
-    for name, tensors in zip(_FILES, (checkpoint.model, checkpoint.optimizer), strict=True):
-        save_file({key: tensor.cpu().contiguous() for key, tensor in tensors.items()}, folder / name, {"format": "pt"})
+def _write(folder: Path, checkpoint: Checkpoint, ranks: Ranks) -> None:
+    if ranks.divided:
+        files = ranks.write_divided(checkpoint.optimizer, folder / _DIVIDED)
+    else:
+        files = [folder / _OPTIMIZER]
+        _save(checkpoint.optimizer, folder / _OPTIMIZER)
+    files.append(folder / _MODEL)
+    _save(checkpoint.model, folder / _MODEL)
     if checkpoint.best:
+        files.append(folder / _BEST)
         link_or_copy(checkpoint.best, folder / _BEST)
     state = {
         "step": checkpoint.step,
         "state": checkpoint.state,
-        "sha256": {file.name: _sha256(file) for file in sorted(folder.iterdir())},
+        "sha256": {str(file.relative_to(folder)): _sha256(file) for file in files},
     }
-    (folder / "state.json").write_text(json.dumps(sealed(state), indent=2))
-    for file in folder.iterdir():
+    (folder / _STATE).write_text(json.dumps(sealed(state), indent=2))
+    for file in (*files, folder / _STATE):
         file.chmod(READABLE)
         with file.open("rb+") as written:
             os.fsync(written.fileno())
-    sync_folder(folder)
+    for parent in {file.parent for file in files}:
+        sync_folder(parent)
+
+
+def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
+    save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, path, {"format": "pt"})
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -105,11 +129,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: a file is missing or is not what was written.
     """
     try:
-        record = unsealed(json.loads((path / "state.json").read_text(encoding="utf-8")))
-        for name in {*_FILES, *record["sha256"]}:
-            if _sha256(path / name) != record["sha256"][name]:
+        record = unsealed(json.loads((path / _STATE).read_text(encoding="utf-8")))
+        for name, digest in record["sha256"].items():
+            if _sha256(path / name) != digest:
                 raise CheckpointError(f"{path / name}: its checksum does not match")
-        model, optimizer = (load_file(path / name) for name in _FILES)
+        model = load_file(path / _MODEL)
+        optimizer = Joined([path / name for name in record["sha256"] if name.startswith(_DIVIDED)])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path}: damaged ({error})") from None
     best = path / _BEST if _BEST in record["sha256"] else None

@@ -100,7 +100,7 @@ class Course:
             reporter.say(f"the features of {count:,} examples ({size / 1e9:.1f} GB) are computed anew in each epoch")
             return examples, room
         with reporter.track("reading features", total=count, unit="examples") as track:
-            encoded = with_features(self.task, model, examples.encoded, track.update)
+            encoded = with_features(model, examples.encoded, track.update)
         return replace(examples, encoded=encoded), room - size
 
 

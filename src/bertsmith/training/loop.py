@@ -273,13 +273,11 @@ class Loop(Generic[Model, Batch]):
             return
         self._behind.wait()  # two copies at once would take twice the memory
         self._make_whole()
-        weights, moments = (
-            {name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}
-            for tensors in (self.hooks.weights(), optimizer_tensors(self.optimizer, self._trained))
-        )
         self._begun_step, self._saved_at = step, time.monotonic()
-        if not self.ranks.first:
+        if not (self.ranks.first or self._divided):
             return
+        kept = self.hooks.weights() if self.ranks.first else {}, optimizer_tensors(self.optimizer, self._trained)
+        weights, moments = ({name: tensor.to("cpu", copy=True) for name, tensor in part.items()} for part in kept)
         checkpoint = Checkpoint(step, weights, moments, asdict(self.progress))
 
         def write() -> None:

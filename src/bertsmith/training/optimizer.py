@@ -178,14 +178,11 @@ def clip_gradients(model: nn.Module, clip_norm: float) -> float:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
-    """What the optimizer keeps of each parameter, as `moment.parameter`; empty before the first step.
-
-    Of a divided model it is the whole, for which all ranks ask together.
-    """
+    """What the optimizer keeps of each parameter, as `moment.parameter`, divided as that is; empty before any step."""
     tensors = {}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"{key}.{name}"] = gathered(value)
+            tensors[f"{key}.{name}"] = value
     return tensors
 
 
@@ -195,13 +192,15 @@ def load_optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module, t
     Raises:
         CheckpointError: tensors are missing or left over.
     """
-    left = dict(tensors)
+    left = set(tensors)
     try:
         trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
         for name, parameter in trained:
-            keys = _kept_of(name, left)
-            state = {key: left.pop(f"{key}.{name}").to(parameter.device) for key in keys}
-            state = {key: divided_like(v, parameter) if v.shape == parameter.shape else v for key, v in state.items()}
+            state = {}
+            for key in _kept_of(name, tensors):
+                whole = tensors[f"{key}.{name}"].to(parameter.device)
+                state[key] = divided_like(whole, parameter) if whole.shape == parameter.shape else whole
+                left.remove(f"{key}.{name}")
             if parameter.device.type != "cpu":  # where every row is stepped, so that it would not stay true
                 state.pop(_TOUCHED, None)
             optimizer.state[parameter] = state

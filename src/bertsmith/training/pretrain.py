@@ -86,7 +86,7 @@ def pretrain(
             )
         run.keep(settings)  # not before: a mistake in the words so far should not stay in the folder
 
-    with joined_ranks(config.device, config.batch_size) as ranks:
+    with joined_ranks(config.device, config.batch_size, shard=config.shard) as ranks:
         told = reporter if ranks.first else Silent()
         with run.locked(wait_s=ranks.patience_s) if ranks.first else nullcontext():
             ranks.once(prepare)

@@ -12,10 +12,11 @@ import torch
 
 from bertsmith.config import ARCHITECTURES, Architecture, ModelConfig, Precision, PretrainConfig
 from bertsmith.data.batch import Masking, PretrainingBatch
-from bertsmith.data.feed import MICRO_BATCH_TOKENS, Phase, PretrainingFeed
+from bertsmith.data.feed import Phase, PretrainingFeed
 from bertsmith.data.masking import vocabulary_of
 from bertsmith.data.sampler import RowSampler, Sampling
 from bertsmith.data.shards import PreparedCorpus, Split
+from bertsmith.data.windows import MICRO_BATCH_TOKENS
 from bertsmith.errors import CheckpointError, PreparedCorpusError, StoppedError
 from bertsmith.files import atomic_path, link_or_copy
 from bertsmith.model.bert import Bert
@@ -293,7 +294,10 @@ class PretrainingRun:
 
     def _save(self, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint, and give the run folder its weights, so that the model can be tried at any time."""
-        path = save_checkpoint(self.folder.checkpoints, checkpoint, keep=self.config.keep_checkpoints)
+        keep, ranks = self.config.keep_checkpoints, self.ranks
+        path = save_checkpoint(self.folder.checkpoints, checkpoint, keep=keep, ranks=ranks)
+        if not ranks.first:
+            return
         if not (self.folder.out / "config.json").exists():
             self.tokenizer.save(self.folder.out)
             write_model_config(self.bert, self.folder.out)

@@ -12,14 +12,15 @@ import itertools
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
@@ -27,7 +28,7 @@ from torch.nn.parallel import DistributedDataParallel
 from bertsmith.config import Device
 from bertsmith.errors import BertsmithError, ConfigError, InputError, RankLostError
 from bertsmith.model.device import choose_device
-from bertsmith.training.sharding import divide, hold_gradients
+from bertsmith.training.sharding import divide, hold_gradients, write_divided
 
 # How long a rank looks for its launcher, which is there before it is; after that it was left behind.
 BEGINNING = timedelta(minutes=1)
@@ -62,6 +63,12 @@ class Ranks:
     def __init__(self, number: int = 0, count: int = 1, store: Store | None = None) -> None:
         self.number, self.count, self._store = number, count, store
         self._launcher = os.getppid()
+        self._writers: dist.ProcessGroup | None = None
+
+    @property
+    def divided(self) -> bool:
+        """Whether the module of `together` is divided among the ranks."""
+        return self._writers is not None
 
     @property
     def first(self) -> bool:
@@ -110,8 +117,14 @@ class Ranks:
         if self.count == 1:
             return module
         if divided:
+            self._writers = dist.new_group(backend="gloo", timeout=SILENCE)
             return divide(module)
         return DistributedDataParallel(module, gradient_as_bucket_view=True)
+
+    def write_divided(self, tensors: Mapping[str, Tensor], folder: Path) -> list[Path]:
+        """As `sharding.write_divided`, beside the steps: those who write have connections of their own."""
+        assert self._writers
+        return write_divided(tensors, folder, self._writers)
 
     def apart(self, module: nn.Module, when: bool) -> AbstractContextManager[None]:
         """In this block the gradients of a module from `together` stay this rank's, to be added up with later ones."""
@@ -180,18 +193,25 @@ def is_first_process() -> bool:
 
 
 @contextmanager
-def joined_ranks(device: Device, batch_size: int) -> Iterator[Ranks]:
+def joined_ranks(device: Device, batch_size: int, *, shard: bool = False) -> Iterator[Ranks]:
     """The ranks of this run, if `torchrun` has started it; else this process alone.
 
     Args:
         device: as asked for; CUDA devices talk by NCCL, processors by gloo.
         batch_size: rows of a step, which are dealt to the ranks.
+        shard: whether a model is to be divided among them; `torchrun` may have left one to go on alone.
 
     Raises:
-        ConfigError: fewer rows than ranks, or torch's processes were joined by somebody else.
+        ConfigError: fewer rows than ranks, no ranks to divide a model among, or torch's processes were joined by
+            somebody else.
         RankLostError: the launcher or another rank is gone, or never came; in the block too.
         BertsmithError: in the block this rank alone found its data to be wrong: a damaged copy on its machine.
     """
+    if shard and "WORLD_SIZE" not in os.environ:
+        raise ConfigError(
+            "--shard divides a model among the ranks of torchrun, and this is a process of its own. Leave it out "
+            "(--no-shard), or start with: torchrun --nproc-per-node N -m bertsmith …"
+        )
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         yield ALONE
