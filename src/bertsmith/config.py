@@ -45,10 +45,11 @@ RECIPES: Mapping[RecipeName, Mapping[str, Any]] = {
         "warmup_share": 0.01,
         "batch_size": 256,
         "dropout": 0.1,
+        "early_share": 0.0,
     },
 }
-# ModernBERT has masked LM alone, and its rotary positions need no start.
-MODERN_DEFAULTS: Mapping[str, Any] = {"objective": "mlm", "initial_weights": "random"}
+# ModernBERT has masked LM alone, and its rotary positions need no start; early rows were not measured with it.
+MODERN_DEFAULTS: Mapping[str, Any] = {"objective": "mlm", "initial_weights": "random", "early_share": 0.0}
 
 
 class Config(BaseModel):
@@ -265,10 +266,14 @@ class PretrainConfig(TrainingConfig):
     short_sequence_share: Share = Field(0.1, description="Share of sequences with a random shorter target length.")
     max_length_tokens: int = Field(128, ge=8, description="Length of a row, in tokens.")
     early_share: Share = Field(
-        0.0, description="Share of the budget, at its start, spent on shorter rows in which more is hidden."
+        0.6, description="Share of the budget before long rows that is spent on shorter rows in which more is hidden."
     )
-    early_length_tokens: int = Field(64, ge=8, description="Length of these, in tokens.")
-    early_mask_share: Share = Field(0.3, gt=0, description="Share of their tokens that masked LM hides.")
+    early_length_tokens: int | None = Field(
+        None, ge=8, description="Length of these, in tokens; half of the others' if not given."
+    )
+    early_mask_share: Share | None = Field(
+        None, gt=0, description="Share of their tokens that masked LM hides; 0.3, or mask_share if that is more."
+    )
     long_share: Share = Field(0.0, description="Share of the budget, at its end, spent on long rows; BERT's was 0.1.")
     long_length_tokens: int = Field(512, ge=8, description="Length of these, in tokens.")
     seed: int = Field(0, ge=0, description="Seed of initialisation, order, pairs, masks and dropout.")
@@ -314,12 +319,9 @@ class PretrainConfig(TrainingConfig):
 
     @model_validator(mode="after")
     def _phases_follow_one_another(self) -> Self:
-        if self.early_share and self.early_length_tokens > self.max_length_tokens:
-            raise ValueError(
-                f"early_length_tokens {self.early_length_tokens} is above max_length_tokens {self.max_length_tokens}"
-            )
-        if self.early_share + self.long_share > 1:
-            raise ValueError(f"early_share {self.early_share} and long_share {self.long_share} are more than the whole")
+        early, usual = self.early_length_tokens, self.max_length_tokens
+        if self.early_share and early is not None and early > usual:
+            raise ValueError(f"early_length_tokens {early} is above max_length_tokens {usual}")
         if self.long_share and self.long_length_tokens < self.max_length_tokens:
             raise ValueError(
                 f"long_length_tokens {self.long_length_tokens} is below max_length_tokens {self.max_length_tokens}"

@@ -230,7 +230,6 @@ def test_a_corpus_is_measured_where_it_lies_and_so_is_this_machine(tmp_path, cap
         (["--corpus-tokens", "1e9", "--gpus", "64", "--batch-size", "100"], "do not divide over 64 ranks. Say 128"),
         (["--corpus-tokens", "1e9", "--minutes", "5"], "the time is what a plan tells"),
         (["--corpus-tokens", "1e9", "--long-share", "0.1"], "--long-share: a plan knows rows of one length"),
-        (["--corpus-tokens", "1e9", "--early-share", "0.1"], "--early-share: a plan knows rows of one length"),
         (["--corpus-tokens", "1e9", "--steps", "5", "--epochs", "2"], "both a budget"),
         (["--corpus-tokens", "1e9", "--network-gbps", "0"], "network_gbps"),
         (["--corpus-tokens", "1e9", "--tokens-per-s", "-1"], "tokens_per_s"),

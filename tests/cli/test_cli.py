@@ -98,7 +98,6 @@ def test_the_module_is_the_command():
         (["pretrain", "a.txt", "--out", "x", "--size", "huge"], "'tiny', 'mini'"),
         (["pretrain", "a.txt", "--out", "x", "--mask-share", "1.5"], "mask_share"),
         (["pretrain", "a.txt", "--out", "x", "--early-share", "0.1", "--early-length-tokens", "256"], "is above"),
-        (["pretrain", "a.txt", "--out", "x", "--early-share", "0.6", "--long-share", "0.5"], "more than the whole"),
         (["pretrain", "--out", "x"], "--corpus"),
         (["prepare", "missing.txt", "--out", "x"], "missing.txt"),
         (["fill", "nowhere", "A [MASK]."], "nowhere"),

@@ -53,6 +53,10 @@ TEXT_BYTES, OFFSET_BYTES = 4.45, 0.3
 PREPARE_BYTES_PER_S = 5.3e6
 SMALL_VOCABULARY = 1 << 16  # ids have two bytes, else four
 SAMPLE_ROWS = 64  # from which what a row holds is counted
+EARLY_COUNTED = (
+    "All rows are counted as long as --max-length-tokens; those of the first {:.0%} are half as long, so that with "
+    "--steps less time is taken than this, and with --epochs more steps."
+)
 ROWS_ASSUMED = ", as in text with an encyclopedia's sentences and documents (within 4% of English Wikipedia)"
 
 
@@ -122,7 +126,8 @@ def plan_run(options: PlanConfig, config: PretrainConfig, reporter: Reporter) ->
     )
     kind = f"{options.gpu.upper()} GPU" if options.gpus else "process"
     takes = f"A row takes {plan.work.row.corpus_tokens:.1f} tokens of the corpus{'' if text.corpus else ROWS_ASSUMED}."
-    return PlanFigures(plan, config, text.vocab_size, kind, (text.said, takes, *said, *speed.said))
+    early = (EARLY_COUNTED.format(config.early_share),) if config.early_share else ()
+    return PlanFigures(plan, config, text.vocab_size, kind, (text.said, takes, *early, *said, *speed.said))
 
 
 def _check(options: PlanConfig, config: PretrainConfig) -> None:
@@ -130,10 +135,8 @@ def _check(options: PlanConfig, config: PretrainConfig) -> None:
         raise ConfigError("how much text is there? Give --corpus-tokens 100e9, or --corpus FOLDER")
     if config.minutes:
         raise ConfigError("--minutes: the time is what a plan tells. Give --epochs or --steps")
-    for option in ("long_share", "early_share"):
-        if getattr(config, option):
-            name = option.replace("_", "-")
-            raise ConfigError(f"--{name}: a plan knows rows of one length. Plan each phase, by --max-length-tokens")
+    if config.long_share:
+        raise ConfigError("--long-share: a plan knows rows of one length. Plan each phase, by --max-length-tokens")
     if options.gpus and config.precision == "float32" and not options.gpu_tflops:
         raise ConfigError("--precision float32: the cards' peaks are those in bfloat16. Give --gpu-tflops in float32")
 

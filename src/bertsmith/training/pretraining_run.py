@@ -47,6 +47,7 @@ PLATEAU_SHARES = (0.5, 1.0)
 # A finished BERT that is not this far below it would have been better off with rotary positions.
 SLOW_NATS = 1.0
 EVALUATION_SEED = 0
+EARLY_MASK_SHARE = 0.3
 # Muon's learning rate as a multiple of AdamW's, which the embeddings have; norms before the parts bear a higher one.
 MUON_RATE_SHARES: Mapping[Architecture, float] = {"bert": 3.0, "modernbert": 10.0}
 # Fewer than these, and the reader is told that the figures are rough.
@@ -213,8 +214,10 @@ class PretrainingRun:
         """Short rows, in which more is hidden; the usual ones; long ones."""
         config, phases = self.config, []
         if config.early_share:
-            rows = self._sampler("train", config.early_length_tokens, config.seed, mask_share=config.early_mask_share)
-            phases.append(Phase(rows, config.early_share))
+            length = config.early_length_tokens or max(8, config.max_length_tokens // 2)
+            hidden = config.early_mask_share or max(EARLY_MASK_SHARE, config.mask_share)
+            rows = self._sampler("train", length, config.seed, mask_share=hidden)
+            phases.append(Phase(rows, config.early_share * (1 - config.long_share)))
         phases.append(Phase(self._sampler("train", config.max_length_tokens, config.seed), 1 - config.long_share))
         if config.long_share:
             phases.append(Phase(self._sampler("train", config.long_length_tokens, config.seed)))
