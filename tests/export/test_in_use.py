@@ -49,7 +49,7 @@ asyncio.run(ask())
     assert '"accuracy"' in said
     for path in ("fill", "classify", "embed", "models"):
         assert f"\n{path} 200 " in said
-    assert "\nexplain 400 " in said
+    assert "\nexplain 422 " in said
     assert "no model here can explain" in said
 
 
