@@ -57,7 +57,7 @@ bench-predict: $(READY)  ## prediction against transformers, sentence-transforme
 	$(BIN)/python bench/predict.py --texts $(TEXTS) --json bench-predict.json
 
 faults: $(READY)  ## the long fault runs: a hundred kills, then equality with the run that was never stopped
-	BERTSMITH_KILLS=100 $(BIN)/python -m pytest -rP --durations=0 tests/faults
+	BERTSMITH_KILLS=100 $(BIN)/python -m pytest -rP --durations=0 tests/faults tests/export
 
 clean:  ## remove what the targets made
 	rm -rf .venv demo-bert docs/made build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -8,34 +8,17 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 
 from bertsmith.cli.main import main
-from bertsmith.config import HeadConfig, ModelConfig
-from bertsmith.errors import BertsmithError, ConfigError, InputError, ModelFolderError
+from bertsmith.errors import BertsmithError
 from bertsmith.export import gate
 from bertsmith.export.run import export
-from bertsmith.inference.onnx_reader import OnnxReader
 from bertsmith.inference.predictor import load
-from bertsmith.model.bert import Bert
-from bertsmith.model.folder import write_model_folder
-from bertsmith.text.wordpiece import WordPiece
+from export.models import HEADS, alone
 
 LONG_RUN = pytest.mark.skipif("BERTSMITH_KILLS" not in os.environ, reason="more of the same: make faults")
 TEXTS = ["The patient was given a strong medicine against the pain.", "A nurse.", "", "the ward " * 40]
 MASKED = ["The [MASK] was given a [MASK].", "A [MASK] saw the doctor in the ward.", "the [MASK] ward " * 20]
-LABELS = ("calm", "glad", "sad")
-TAGS = ("O", "B-DRUG", "I-DRUG")
-HEADS = {
-    "fill": None,
-    "classify": HeadConfig(task="classify", labels=LABELS),
-    "multi": HeadConfig(task="classify", labels=LABELS, multi_label=True),
-    "features": HeadConfig(task="classify", labels=LABELS, feature_layers=2),
-    "regress": HeadConfig(task="regress"),
-    "tag": HeadConfig(task="tag", labels=TAGS),
-    "answer": HeadConfig(task="answer", no_answer_threshold=0.0),
-    "choose": HeadConfig(task="choose"),
-}
 USE = {
     "fill": lambda model: [model.fill_each(text, top_k=3) for text in MASKED],
     "classify": lambda model: model.classify(TEXTS, ["and a pair"] * 4),
@@ -43,6 +26,12 @@ USE = {
     "tag": lambda model: model.tag(TEXTS),
     "answer": lambda model: model.answer("What was given?", " ".join(TEXTS)),
     "choose": lambda model: model.choose(TEXTS[0], TEXTS[:2]),
+}
+# What the lines of the README print, where they decide as the model does.
+SAYS = {
+    "classify": lambda model: [each.probabilities for each in model.classify(["One text.", "Another."])],
+    "regress": lambda model: model.rate(["One text.", "Another."]),
+    "choose": lambda model: model.choose("She opened the door.", ["Then she went in.", "Then it was eaten."]).text,
 }
 # In a short run each shape of graph once; the others have no line of their own in it.
 CASES = [
@@ -53,42 +42,6 @@ CASES = [
     *(pytest.param("bert", case, marks=LONG_RUN) for case in ("classify", "multi", "features", "regress", "choose")),
     *(pytest.param("modernbert", case, marks=LONG_RUN) for case in ("fill", "tag", "answer", "regress", "choose")),
 ]
-
-
-@pytest.fixture(scope="module")
-def folder_of(tiny_bert, tmp_path_factory):
-    """Makes model folders with random heads."""
-    tokenizer = WordPiece.load(tiny_bert)
-
-    def make(architecture, case, **shape):
-        folder = tmp_path_factory.mktemp("models") / f"{architecture}-{case}"
-        small = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}
-        if architecture == "modernbert":
-            small["local_attention"] = 8
-        config = ModelConfig(
-            architecture=architecture,
-            vocab_size=tokenizer.vocab_size,
-            max_position_embeddings=32,
-            initializer_range=0.5,
-            **{**small, **shape},
-        )
-        head = HEADS[case]
-        parts = None if head is None else ()
-        bert = Bert(config, parts, head=head, generator=torch.Generator().manual_seed(3))
-        write_model_folder(bert, folder)
-        tokenizer.save(folder)
-        return folder
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def filled(folder_of, tmp_path_factory):
-    """A model that fills masks, and its ONNX folder."""
-    folder = folder_of("bert", "fill")
-    out = tmp_path_factory.mktemp("out") / "fill-onnx"
-    export(folder, "onnx", out)
-    return folder, out
 
 
 def numbers(value):
@@ -113,18 +66,9 @@ def words(value):
     return [word for each in value for word in words(each)] if isinstance(value, list | tuple) else []
 
 
-def alone(code, folder, packages):
-    """Run Python in a folder where of all installed packages only some are to be had."""
-    guard = (
-        "import sys\n"
-        "class Guard:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        f"        if name.partition('.')[0] in {packages!r}: raise ImportError(name + ' is not installed')\n"
-        "sys.meta_path.insert(0, Guard())\n"
-    )
-    run = subprocess.run([sys.executable, "-c", guard + code], cwd=folder, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    return run.stdout
+def read_numbers(text):
+    """Every decimal number in a text, in order."""
+    return [float(number) for number in re.findall(r"-?\d+\.\d+(?:e-?\d+)?", text)]
 
 
 def code_in(folder):
@@ -138,57 +82,36 @@ NOT_FOR_README = ("torch", "bertsmith", "transformers", "onnx", "pydantic", "sci
 
 @pytest.mark.parametrize(("architecture", "case"), CASES)
 @pytest.mark.filterwarnings("ignore:.*(longer than|the model reads)")
-def test_an_onnx_folder_answers_as_its_model(architecture, case, folder_of, filled, tmp_path):
-    if (architecture, case) == ("bert", "fill"):
-        folder, out = filled
-    else:
-        folder, out = folder_of(architecture, case), tmp_path / "out"
-        assert export(folder, "onnx", out).verdict.largest < 1e-4
+def test_an_onnx_folder_answers_as_its_model(architecture, case, exported):
+    folder, out, verdict = exported(architecture, case)
+    assert verdict.largest < 1e-4
     ours, theirs = load(folder), load(out)
     assert theirs.head == ours.head
     np.testing.assert_allclose(theirs.embed(TEXTS), ours.embed(TEXTS), atol=1e-4)
     np.testing.assert_allclose(theirs.embed(TEXTS, pooling="cls"), ours.embed(TEXTS, pooling="cls"), atol=1e-4)
-    use = USE[HEADS[case].task if HEADS[case] else "fill"]
+    task = HEADS[case].task if HEADS[case] else "fill"
+    use = USE[task]
     assert words(use(theirs)) == words(use(ours))
     assert numbers(use(theirs)) == pytest.approx(numbers(use(ours)), abs=1e-4)
-    assert alone(code_in(out), out, NOT_FOR_README).strip()
+    said = alone(code_in(out), out, NOT_FOR_README)
+    if task in SAYS:
+        assert read_numbers(said) == pytest.approx(read_numbers(str(SAYS[task](ours))), abs=1e-4)
+    assert said.strip()
     assert not list(out.parent.glob(".*")), "nothing is left beside"
 
 
-def test_the_lines_of_the_readme_give_the_models_answers(filled):
-    folder, out = filled
+def test_the_lines_of_the_readme_give_the_models_answers(exported):
+    folder, out, _ = exported("bert", "fill")
     said = alone(code_in(out) + "\nprint(vectors.tolist())", out, NOT_FOR_README).splitlines()
     fills = load(folder).fill("A text with a [MASK] in it.")
     assert said[0] == str([fill.token for fill in fills])
+    windows = gate.masked_windows(load(out).tokenizer, gate.SENTENCES, 32)
+    ours, theirs = (load(each).reader.next_sentence_logits([window for window, _ in windows]) for each in (folder, out))
+    assert theirs.shape == (len(windows), 2)
+    np.testing.assert_allclose(theirs, ours, atol=1e-4)
+    assert str(folder.parent).encode() not in (out / "model.onnx").read_bytes()
+    assert b"site-packages" not in (out / "model.onnx").read_bytes()
     np.testing.assert_allclose(json.loads(said[-1]), load(folder).embed(["One text.", "Another."]), atol=1e-4)
-
-
-def test_it_answers_without_torch(filled):
-    _, out = filled
-    code = (
-        "import bertsmith, sys\n"
-        f"model = bertsmith.load({str(out)!r})\n"
-        "print(model.fill('The [MASK] was here.')[0].token, model.embed(['one', 'two']).shape)\n"
-        "print('torch' in sys.modules, 'pyarrow' in sys.modules)\n"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.splitlines()[0].endswith("(2, 16)")
-    assert run.stdout.splitlines()[1] == "False False"
-
-
-def test_what_an_onnx_folder_cannot_do_is_said(filled, tmp_path):
-    _, out = filled
-    with pytest.raises(ModelFolderError, match="only answers"):
-        load(out).bert  # noqa: B018
-    with pytest.raises(InputError, match="leave bfloat16 out"):
-        load(out, precision="bfloat16")
-    with pytest.raises(ModelFolderError, match="only answers"):
-        export(out, "onnx", tmp_path / "again")
-    for name in ("config.json", "tokenizer.json"):
-        (tmp_path / name).write_bytes((out / name).read_bytes())
-    (tmp_path / "model.onnx").write_bytes((out / "model.onnx").read_bytes()[:999])
-    with pytest.raises(ModelFolderError, match=r"model\.onnx is damaged"):
-        load(tmp_path)
 
 
 @pytest.mark.filterwarnings("ignore:.*longer than")
@@ -246,33 +169,6 @@ def test_a_sentence_transformers_folder_gives_the_same_vectors(folder_of, tmp_pa
         theirs = SentenceTransformer(str(out), device="cpu").encode(TEXTS[:3])
         np.testing.assert_allclose(theirs, load(folder).embed(TEXTS[:3]), atol=1e-4)
         np.testing.assert_allclose(load(out).embed(TEXTS[:3]), theirs, atol=1e-4)
-
-
-def test_the_wrong_words_are_told(tiny_bert, tmp_path, capsys):
-    (tmp_path / "there").mkdir()
-    (tmp_path / "there" / "x").write_text("mine")
-    for words, message in (
-        (["--to", "onnx", "--out", tmp_path / "there"], "is there already"),
-        (["--to", "onnx"], "needs --out"),
-        (["--to", "onnx", "--out", tmp_path / "out", "--calibration", "x.txt"], "has no use with --to onnx"),
-        (["--to", "onnx", "--out", tmp_path / "out", "--repo", "a/b"], "are for --to hub"),
-        (["--to", "hub", "--out", tmp_path / "out", "--repo", "a/b"], "makes no folder"),
-        (["--to", "hub", "--repo", "ab"], "is no repository"),
-    ):
-        assert main(["export", str(tiny_bert), *map(str, words)]) == 2
-        assert message in capsys.readouterr().err.replace("\n", " ")
-    assert (tmp_path / "there" / "x").read_text() == "mine"
-
-
-def test_missing_packages_are_named(tiny_bert, filled, tmp_path, monkeypatch):
-    monkeypatch.setattr("bertsmith.export.onnx_folder.find_spec", lambda name: None)
-    with pytest.raises(
-        ConfigError, match=r"needs onnx, onnxscript, onnxruntime too: pip install 'bertsmith\[export\]'"
-    ):
-        export(tiny_bert, "onnx", tmp_path / "out")
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ConfigError, match=r"pip install 'bertsmith\[export\]'"):
-        OnnxReader(filled[1])
 
 
 def test_help_loads_no_torch():
