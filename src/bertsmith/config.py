@@ -227,6 +227,10 @@ class TrainingConfig(Config):
     )
     keep_checkpoints: int = Field(2, ge=2, description="Checkpoints kept; older ones are removed.")
     device: Device = Field("auto", description="auto is a CUDA device if there is one, else the processor.")
+    shard: bool = Field(
+        False,
+        description="Divide weights, gradients and moments among the ranks, where one cannot hold them all.",
+    )
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
@@ -282,10 +286,6 @@ class PretrainConfig(TrainingConfig):
     )
     compile: bool = Field(
         False, description="Compile the layers with torch.compile; on CUDA only, where it was not measured."
-    )
-    shard: bool = Field(
-        False,
-        description="Divide weights, gradients and moments among the ranks, where one cannot hold them all.",
     )
     evaluation_rows: int = Field(256, gt=0, description="Held-out rows that each evaluation reads.")
     cache_gb: float = Field(10.0, gt=0, description="Disk for shards of a corpus behind a URL, which come ahead.")

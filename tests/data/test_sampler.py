@@ -1,5 +1,8 @@
 """Rows are a function of corpus, seed and position: any position is reached alone, an epoch sees each row once."""
 
+import tracemalloc
+from dataclasses import replace
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,7 @@ from bertsmith.data.batch import Masking, PretrainingBatch, concatenate
 from bertsmith.data.feed import Phase, PretrainingFeed
 from bertsmith.data.prepare import prepare_corpus
 from bertsmith.data.sampler import Position, RowSampler, Sampling
-from bertsmith.data.shards import PreparedCorpus
+from bertsmith.data.shards import PreparedCorpus, ShardIndex
 from bertsmith.prepare_config import PrepareConfig
 from bertsmith.progress import Silent
 from bertsmith.text.wordpiece import WordPiece
@@ -63,6 +66,21 @@ def test_a_seek_gives_what_the_straight_run_gives(corpus: PreparedCorpus) -> Non
         again, after = sampler(corpus).take(positions[index], 7)
         assert same(again, straight[index])
         assert after == positions[index + 1]
+
+
+def test_a_corpus_of_ten_terabytes_takes_hardly_more_memory_than_a_small_one(corpus: PreparedCorpus) -> None:
+    entries = list(corpus.of("train"))
+    many = replace(corpus, shards=ShardIndex.of(list(islice(cycle(entries), 600_000))))
+    peaks = []
+    for each in (corpus, many):
+        tracemalloc.start()
+        rows = sampler(each)
+        batch, _ = rows.take(Position(3, len(rows.entries) // 2), 8)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert len(batch.input_ids) == 8
+    small, large = peaks
+    assert large - small < 48 * 600_000  # an epoch's order and its sums, whole numbers of 8 bytes
 
 
 def test_rows_do_not_depend_on_the_batch_size(corpus: PreparedCorpus) -> None:

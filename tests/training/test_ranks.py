@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
 from torch.distributed.checkpoint.state_dict_loader import load
+from torch.nn.parallel import DistributedDataParallel
 
 from bertsmith.errors import ConfigError
 from bertsmith.training.checkpoints import list_checkpoints, load_checkpoint
-from bertsmith.training.ranks import joined_ranks
+from bertsmith.training.ranks import Ranks, joined_ranks
 from training.runs import run, weights, write_corpus
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
@@ -102,13 +104,17 @@ def test_fine_tuning_on_two_ranks_has_the_loss_curve_of_one(tmp_path: Path) -> N
         "float32",
         "--learning-rate",
         "1e-3",
+        "--weight-decay",  # which on one rank, and on two that divide nothing, passes by words that no batch has had
+        "0",
     ]
     given = ["--model", str(tmp_path / "bert"), "--train", str(table)]
     for name, begin in (("one", alone), ("two", in_two)):
         begin([*BERTSMITH, *words, *given, "--out", str(tmp_path / name)])
-    one, two = (curve(tmp_path / name) for name in ("one", "two"))
+    in_two([*BERTSMITH, *words, *given, "--shard", "--out", str(tmp_path / "divided")])
+    one, two, divided = (curve(tmp_path / name) for name in ("one", "two", "divided"))
     assert len(one) >= 50  # the last batch of an epoch has fewer examples than there are ranks, or as many
     assert_same_curve(one, two, len(one))
+    assert_same_curve(one, divided, len(one))
     assert weights(tmp_path / "one").keys() == weights(tmp_path / "two").keys()
 
 
@@ -121,6 +127,30 @@ def test_fewer_rows_than_ranks_are_refused(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_model_that_is_to_be_divided_among_no_ranks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--shard divides a model among the ranks of torchrun"):
         run(write_corpus(tmp_path), tmp_path / "out", shard=True)
+
+
+def test_gradients_travel_once_however_many_parts_a_step_has() -> None:
+    travelled: list[int] = []
+
+    def count(_: None, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:
+        travelled.append(bucket.index())
+        sent: torch.futures.Future[torch.Tensor] = torch.futures.Future()
+        sent.set_result(bucket.buffer())
+        return sent
+
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        ranks, linear = Ranks(0, 2), torch.nn.Linear(3, 1)
+        module = ranks.together(linear, divided=False)
+        assert isinstance(module, DistributedDataParallel)
+        module.register_comm_hook(None, count)
+        for part in range(4):
+            with ranks.apart(module, when=part < 3):
+                module(torch.ones(2, 3)).sum().backward()
+            assert len(travelled) == (part == 3)
+        assert linear.bias.grad == 4 * 2  # of all parts
+    finally:
+        dist.destroy_process_group()
 
 
 def test_mistakes_are_said_once(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def finetune(  # noqa: PLR0913 - what is given once a run, by name
     settings = {**config.model_dump(), **reading.model_dump(), "task": name, "model": str(model)}
     settings |= {"train": _named(train), "dev": _named(dev)}
     with (
-        joined_ranks(config.device, config.batch_size) as ranks,
+        joined_ranks(config.device, config.batch_size, shard=config.shard) as ranks,
         run.locked(wait_s=ranks.patience_s) if ranks.first else nullcontext(),
     ):
         told = reporter if ranks.first else Silent()

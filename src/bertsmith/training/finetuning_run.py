@@ -86,7 +86,7 @@ class FinetuningRun:
         generator = torch.Generator().manual_seed(config.seed)
         model, self.drawn = read_for_task(course.source, course.task.head, generator=generator)
         self.model = model.to(choose_device(config.device))
-        prepare_model(self.model, config)
+        prepare_model(self.model, config, divided=config.shard and ranks.count > 1)
         self.journal = Journal(folder.journal if folder and ranks.first else None)
         self._best: dict[str, Tensor] = {}
         self._answers: list[Any] = []
@@ -232,7 +232,7 @@ class FinetuningRun:
         assert self.folder
         if self._keeps_best and checkpoint.state["scores"]:
             checkpoint = replace(checkpoint, best=self._best_file)
-        save_checkpoint(self.folder.checkpoints, checkpoint, keep=self.config.keep_checkpoints)
+        save_checkpoint(self.folder.checkpoints, checkpoint, keep=self.config.keep_checkpoints, ranks=self.ranks)
 
 
 def budget_of(config: FinetuneConfig) -> Budget:
@@ -251,9 +251,10 @@ def _passes(config: FinetuneConfig, examples: int) -> float:
     return by_unit[budget.unit]
 
 
-def prepare_model(model: Bert, config: FinetuneConfig) -> None:
-    """Set dropout, freeze what is not to be trained, and on a processor let words that no batch has cost nothing."""
-    model.encoder.embeddings.word.sparse = model.device.type == "cpu"
+def prepare_model(model: Bert, config: FinetuneConfig, *, divided: bool = False) -> None:
+    """Set dropout, freeze what is not to be trained, and on a processor let words that no batch has cost nothing; not
+    where ranks divide the model, whose gradients are dense."""
+    model.encoder.embeddings.word.sparse = model.device.type == "cpu" and not divided
     if config.dropout is not None:
         model.set_dropout(config.dropout)
     if config.feature_layers:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim.adamw import adamw
 
 from bertsmith.errors import CheckpointError
@@ -201,7 +202,8 @@ def load_optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module, t
                 whole = tensors[f"{key}.{name}"].to(parameter.device)
                 state[key] = divided_like(whole, parameter) if whole.shape == parameter.shape else whole
                 left.remove(f"{key}.{name}")
-            if parameter.device.type != "cpu":  # where every row is stepped, so that it would not stay true
+            # Where every row is stepped it would not stay true.
+            if parameter.device.type != "cpu" or isinstance(parameter, DTensor):
                 state.pop(_TOUCHED, None)
             optimizer.state[parameter] = state
     except KeyError as missing:

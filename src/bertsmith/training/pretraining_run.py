@@ -324,7 +324,7 @@ def recipe_of(config: PretrainConfig, budget: Budget, precision: Precision, **mo
     """What the loop is told of a pretraining run; `more` are other fields of `Recipe`."""
     fast = torch.bfloat16 if precision == "bfloat16" else torch.float32
     muon = MuonOptions(MUON_RATE_SHARES[config.architecture], fast) if config.optimizer == "muon" else None
-    return Recipe.of(config, budget, precision, muon=muon, shard=config.shard, **more)
+    return Recipe.of(config, budget, precision, muon=muon, **more)
 
 
 def new_model(

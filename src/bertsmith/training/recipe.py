@@ -63,6 +63,7 @@ class Recipe:
             precision=precision,
             evaluate_every_steps=config.evaluate_every_steps,
             checkpoint_every_steps=config.checkpoint_every_steps,
+            shard=config.shard,
             **more,
         )
 
