@@ -136,6 +136,7 @@ class ExplainBody(Body):
     choices: Annotated[Texts, Field(min_length=2)] | None = Field(None, description="Of one fine-tuned to choose.")
     top_k: int = Field(10, ge=1, le=100, description="Guesses kept at each token.")
     evidence: bool = Field(True, description="Seek which words made the prediction: 32 readings and more.")
+    hidden_words: bool = Field(True, description="Hide each word in turn: a reading a word. Not of fine-tuned models.")
 
 
 class OpenAIBody(Body):
@@ -270,6 +271,45 @@ class ModelList(BaseModel):
 
     object: Literal["list"] = "list"
     data: list[ModelCard]
+
+
+class RunCard(BaseModel):
+    """A run folder that is served, under way or ended."""
+
+    id: str
+    parts: list[str] = Field(
+        description='What has a journal of its own: "" is the run itself, others seeds and trials.'
+    )
+    settings: dict[str, Any] = Field(description="What it was begun with, as far as it concerns a reader.")
+    weights: Literal["none", "read", "newer"] = Field(
+        description="Whether it has written a model, and whether that is the one which answers."
+    )
+    finished: bool
+    quiet_s: float | None = Field(description="Seconds since its journal grew; null before its first line.")
+
+
+class RunList(BaseModel):
+    """The runs that are served."""
+
+    object: Literal["list"] = "list"
+    data: list[RunCard]
+
+
+class TrainingAnswer(BaseModel):
+    """Lines of a run's journal."""
+
+    run: RunCard
+    records: list[dict[str, Any]]
+    cursor: str = Field(description="To be sent as `since` for what comes after.")
+    anew: bool = Field(description="These lines are from the start: the run went back, or was begun again.")
+    more: bool = Field(description="There are more already.")
+
+
+class ReloadBody(BaseModel):
+    """Which run's newest weights are to be read."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    model: Text
 
 
 class Health(BaseModel):
