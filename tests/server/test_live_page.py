@@ -138,7 +138,7 @@ def test_a_second_sentence_is_read_too(opened, models):
 
 
 def test_evidence_is_sought_where_it_is_looked_at(opened, models):
-    page = opened(place="#evidence")
+    page = opened(place="#evidence", wait=".evidence")
     type_in(page, TEXT)
     page.wait_for_selector(".highlighted")
     (evidence,) = models["bert"].explain(TEXT).evidence
@@ -162,7 +162,7 @@ def test_a_fine_tuned_model_is_tried(opened, models, name):
         page.fill("#ask-pair", "")
     page.click("#to-evidence")
     answer = models[name].explain(**words_for(name)).recording.task.answer
-    page.wait_for_function("!document.querySelector('.status').textContent")
+    page.wait_for_function("() => !document.querySelector('.status').textContent")
     if name == "tag":
         assert page.locator("mark").count() == len(answer.spans)
         assert all(span.text in page.locator(".told").inner_text() for span in answer.spans)
@@ -239,7 +239,7 @@ def test_an_overloaded_and_a_lost_server_are_told_and_asked_again(opened, models
     page.wait_for_selector(".problem")
     assert "9 wait already. Try again in 3 seconds." in page.inner_text(".status")
     page.click("#again")
-    page.wait_for_function("document.querySelector('.status').textContent.includes('does not answer')")
+    page.wait_for_function("() => document.querySelector('.status').textContent.includes('does not answer')")
     page.click("#again")
     wait_for_answer(page)
     assert guesses(page) == list(map(shown, models["bert"].fill("The [MASK] saw a [MASK].")))
@@ -250,7 +250,7 @@ def test_a_key_is_asked_for_and_never_kept(browser, opened, models):
         page = opened(url=url, wait="#key", expected="401")
         page.fill("#key", "wrong")
         page.click("#send-key")
-        page.wait_for_function("document.querySelector('#key').value === ''")
+        page.wait_for_function("() => document.querySelector('#key').value === ''")
         page.fill("#key", "a-key")
         page.keyboard.press("Enter")
         page.wait_for_selector(".stage")
@@ -315,5 +315,5 @@ def test_axe_finds_no_fault(opened, name, dark):
     wait_for_answer(page)
     for place in ("#to-walk", "#to-evidence"):
         page.click(place)
-        page.wait_for_function("!document.querySelector('.status').textContent")
+        page.wait_for_function("() => !document.querySelector('.status').textContent")
         assert faults_found_by_axe(page) == [], place

@@ -186,12 +186,7 @@ def _add_operation(app: FastAPI, service: Service, operation: Operation) -> None
         summary=operation.summary,
         response_class=Response,
         responses={200: {"model": operation.answer, "description": "The answer."}, **PROBLEMS},
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": operation.body.model_json_schema()}},
-            }
-        },
+        openapi_extra=schemas.json_body(operation.body),
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from bertsmith.config import Precision
 from bertsmith.explain.predictor import Predictor, load
 from bertsmith.server.refusals import BadRequestError, NotFoundError
-from bertsmith.server.schemas import RunCard
+from bertsmith.server.run_schemas import RunCard
 from bertsmith.training.run_folder import RunFolder
 
 MOST_BYTES = 1 << 20  # of a journal, in one answer

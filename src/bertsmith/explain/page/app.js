@@ -32,7 +32,10 @@ export function openPage(root, { above = null, views: added = [], empty = "", no
   const main = h("main", { id: "main" });
   const nav = h("nav", { "aria-label": "Views" });
   const title = h("div", { class: "title" });
-  const views = () => [...VIEWS.filter((view) => !x || view.there(x)), ...added.filter((view) => view.there())];
+  const views = () => [
+    ...(x ? VIEWS.filter((view) => view.there(x)) : VIEWS.slice(0, 2)),
+    ...added.filter((view) => view.there()),
+  ];
   const shown = () => views().find((each) => each.id === state.view) ?? views()[0];
 
   const draw = () => {

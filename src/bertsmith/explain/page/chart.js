@@ -54,12 +54,12 @@ function plane({ name, across, drawn, log, at, choose, small }) {
   return s(
     "svg",
     { ...box, onclick: picked },
-    y.ticks.map((tick) => [
-      s("line", { class: "rule", x1: EDGE.left, x2: width - EDGE.right, y1: y.to(tick), y2: y.to(tick) }),
-      s("text", { class: "tick", x: EDGE.left - 6, y: y.to(tick) + 4, "text-anchor": "end" }, short(tick)),
+    y.ticks.map(({ at: value, text }) => [
+      s("line", { class: "rule", x1: EDGE.left, x2: width - EDGE.right, y1: y.to(value), y2: y.to(value) }),
+      s("text", { class: "tick", x: EDGE.left - 6, y: y.to(value) + 4, "text-anchor": "end" }, text),
     ]),
-    x.ticks.map((tick) =>
-      s("text", { class: "tick", x: x.to(tick), y: height - 17, "text-anchor": "middle" }, short(tick)),
+    x.ticks.map(({ at: place, text }) =>
+      s("text", { class: "tick", x: x.to(place), y: height - 17, "text-anchor": "middle" }, text),
     ),
     s("text", { class: "tick", x: width - EDGE.right, y: height - 3, "text-anchor": "end" }, across),
     at !== null && s("line", { class: "stand", x1: x.to(at), x2: x.to(at), y1: EDGE.top, y2: height - EDGE.bottom }),
@@ -110,12 +110,18 @@ function scale(values, [from, to], { log = false, tight = false } = {}) {
   };
 }
 
+/** Values at round distances, each with its text: in thousands or millions where the largest is. */
 function evenTicks(low, high) {
   const rough = (high - low) / 5;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((each) => each * power).find((each) => each >= rough);
+  const [unit, name] = high >= 1e6 ? [1e6, " M"] : high >= 1e4 ? [1e3, " k"] : [1, ""];
+  const digits = Math.max(0, Math.ceil(-Math.log10(step / unit) - 1e-9));
   const ticks = [];
-  for (let tick = Math.ceil(low / step); tick * step <= high * (1 + 1e-9); tick++) ticks.push(tick * step);
+  for (let index = Math.ceil(low / step); index * step <= high * (1 + 1e-9); index++) {
+    const at = index * step;
+    ticks.push({ at, text: digits > 3 ? short(at) : `${(at / unit).toFixed(digits)}${name}`.replace("-", "−") });
+  }
   return ticks;
 }
 
@@ -123,8 +129,8 @@ function evenTicks(low, high) {
 function logTicks(low, high) {
   const ticks = [];
   for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++)
-    for (const each of [1, 2, 5])
-      if (each * 10 ** power >= low && each * 10 ** power <= high) ticks.push(each * 10 ** power);
+    for (const at of [1, 2, 5].map((each) => each * 10 ** power))
+      if (at >= low && at <= high) ticks.push({ at, text: short(at) });
   return ticks.length > 2 ? ticks : null;
 }
 

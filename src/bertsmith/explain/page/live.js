@@ -32,7 +32,7 @@ begin();
 async function begin() {
   form.say("");
   try {
-    models = (await ask("v1/models")).data;
+    models = (await ask("v1/models")).data.filter((card) => card.operations.includes("explain")); // exported ones do not
     training.use((await ask("v1/runs")).data);
   } catch (error) {
     if (error.status === 401) askForKey(error);
@@ -42,7 +42,7 @@ async function begin() {
   if (!models.length && !location.hash) location.replace("#training");
   page.show(null);
   if (models.length) choose(0);
-  else form.say("There is no model yet: the run has not written one. Its curves are under Training.");
+  else form.say("There is no model to look into yet. The curves of a run that has not written one are under Training.");
 }
 
 /** A run's newest weights were read: this is the card of their model. */
