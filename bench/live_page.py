@@ -1,7 +1,7 @@
-"""How soon the live page of a model shows something, and how soon it answers an edit: `python bench/live_page.py MODEL`.
+"""How soon the live page shows something, and how soon it answers an edit: `python bench/live_page.py MODEL`.
 
-The page is opened in headless Chromium from a server on loopback; times are the browser's own, from navigation, or from the
-click that hides a word, until the answer is drawn.
+The page is opened in headless Chromium from a server on loopback. Times are the browser's own: from navigation, or from
+the click that hides a word, until the answer is drawn.
 """
 
 from __future__ import annotations

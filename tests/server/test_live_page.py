@@ -148,13 +148,13 @@ def test_evidence_is_sought_where_it_is_looked_at(opened, models):
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_fine_tuned_model_is_tried(opened, models, name):
-    page = opened()
+    page = opened(expected="422")  # what a question answerer is first asked is longer than this one reads
     page.select_option("#model", label=name)
     wait_for_answer(page)
     words = dict(words_for(name))
     if "choices" in words:
         words["choices"] = "\n".join(words["choices"])
-    if name == "answer":  # its own first words are longer than this model
+    if name == "answer":
         page.fill("#ask-question", words.pop("question"))
     for field, value in words.items():
         type_in(page, value, field)
@@ -263,10 +263,12 @@ def test_a_key_is_asked_for_and_never_kept(browser, opened, models):
 
 def test_a_sentence_with_a_script_in_it_is_harmless(opened):
     page = opened()
-    type_in(page, '<script>alert(1)</script><img src=x onerror="alert(2)"> [MASK]')
     page.click("#stop-guess")
-    assert "<script>alert(1)</script>" in page.inner_text(".filled")
-    assert page.locator("main img, main script").count() == 0
+    for evil in ("<script>alert(1)</script> [MASK]", '<img src=x onerror="a"> [MASK]'):
+        type_in(page, evil)
+        assert evil.removesuffix(" [MASK]") in page.inner_text(".filled")
+        assert page.inner_text(".hideable").startswith(evil[:7])
+        assert page.locator("main img, main script, .ask img, .ask script").count() == 0
 
 
 def test_the_keyboard_alone_is_enough(opened, models):

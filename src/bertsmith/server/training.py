@@ -40,7 +40,7 @@ def add_training(app: FastAPI, service: Service) -> None:
         "/v1/reload",
         operation_id="reload",
         summary="Read a run's newest weights",
-        responses={status: PROBLEM for status in (400, 401, 404, 408, 413, 415, 422)},
+        responses=dict.fromkeys((400, 401, 404, 408, 413, 415, 422), PROBLEM),
         openapi_extra=schemas.json_body(ReloadBody),
     )
     async def reload(request: Request) -> schemas.ModelCard:
