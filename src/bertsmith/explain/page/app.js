@@ -10,7 +10,7 @@ import { drawCompare, hasBeside } from "./compare.js";
 const VIEWS = [
   { id: "walk", name: "The walk", draw: drawWalk, key: keyOfWalk, there: () => true },
   { id: "attention", name: "Attention", draw: drawAttention, there: () => true },
-  { id: "evidence", name: "Evidence", draw: drawEvidence, there: hasEvidence },
+  { id: "evidence", name: "Evidence", ofTask: "The answer", draw: drawEvidence, there: hasEvidence },
   { id: "compare", name: "Compare", draw: drawCompare, there: hasBeside },
 ];
 const AT_FIRST = { stop: 0, layer: 0, head: 0, hidden: null, target: 0, method: 0, role: null, beside: 0, moved: null };
@@ -58,7 +58,7 @@ export function openPage(root, { above = null, views: added = [], empty = "", no
         "aria-current": each === view ? "page" : null,
         onclick: (event) => go(event, each),
       },
-      each.name,
+      x?.data.task && each.ofTask ? each.ofTask : each.name,
     );
   const update = (change) => {
     Object.assign(state, change);
