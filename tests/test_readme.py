@@ -60,7 +60,7 @@ def test_every_command_runs(place: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert main(["finetune", "answer", "--model", "SOURCE", *files, "--out", "my-qa"]) == 0  # the README has one
     (place / "other-task").symlink_to("my-task")
     monkeypatch.setattr(
-        "bertsmith.server.run.serve", lambda models, config, ready: ready(f"port {config.port}")
+        "bertsmith.server.run.serve", lambda models, config, runs, ready: ready(f"port {config.port}")
     )  # at once
     for number, command in enumerate(commands()):
         words = shlex.split(command, comments=True)[1:]

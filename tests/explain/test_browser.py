@@ -1,26 +1,17 @@
 """The page in a real browser: the whole walk, the keyboard alone, a phone's width, dark; nothing asked of anyone."""
 
-import re
-import shutil
-import sys
-from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 import bertsmith
 from bertsmith.explain.notebook import framed
+from browsing import chromium, faults_found_by_axe, needs_axe, needs_chromium, number, rows_of, watched
 from explain.folders import modern_folder, moved_folder, task_folder, words_for
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium")
+pytestmark = needs_chromium
 
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-AXE = Path(sys.prefix) / "npm/node_modules/axe-core/axe.min.js"
 TEXT = "The [MASK] saw a medicine in the wards."
 STOPS = [
     "Words to WordPieces", "Embeddings", "Self-attention", "Feed-forward", "The output O",
@@ -29,41 +20,25 @@ STOPS = [
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator["playwright.Browser"]:
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
+def browser():
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture
 def opened(browser, tmp_path):
     """Opens an explanation's page; at the end nothing was complained of, and nothing asked of another host."""
-    faults: list[str] = []
-    contexts = []
+    with ExitStack() as open_ones:
 
-    def note(fault: str) -> None:
-        faults.append(fault)
+        def open_page(explained, **how):
+            path = tmp_path / "page.html"
+            explained.save(path)
+            page = open_ones.enter_context(watched(browser, lambda url: url == path.as_uri(), **how))
+            page.goto(path.as_uri())
+            page.wait_for_selector("main h2")
+            return page
 
-    def open_page(explained, *, width: int = 1280, dark: bool = False) -> "playwright.Page":
-        path = tmp_path / "page.html"
-        explained.save(path)
-        scheme = "dark" if dark else "light"
-        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: note(message.text))
-        page.on("pageerror", lambda error: note(str(error)))
-        page.on("dialog", lambda dialog: note(dialog.message))
-        page.on("request", lambda request: request.url == path.as_uri() or note(request.url))
-        page.goto(path.as_uri())
-        page.wait_for_selector("main h2")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert faults == []
+        yield open_page
 
 
 @pytest.fixture(scope="module")
@@ -76,16 +51,6 @@ def compared(tiny_bert, tmp_path_factory):
     """Beside a model whose weights are others, and beside itself."""
     bert, other = bertsmith.load(tiny_bert), moved_folder(tiny_bert, tmp_path_factory.mktemp("moved") / "other")
     return bert.compare(bert.explain(TEXT), other, bert)
-
-
-def number(value: float, places: int = 3) -> str:
-    return re.sub(r"^−(0\.?0*)$", r"\1", f"{value:.{places}f}".replace("-", "−"))
-
-
-def rows_of(page, caption: str) -> list[list[str]]:
-    """The texts of a table's cells."""
-    table = page.locator("table", has=page.locator("caption", has_text=caption))
-    return [row.locator("th, td").all_inner_texts() for row in table.locator("tbody tr").all()]
 
 
 def heading(page) -> str:
@@ -364,15 +329,13 @@ def test_everything_that_can_be_pressed_has_a_name(opened, compared):
             assert picture.get_attribute("aria-label")
 
 
-@pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not there: npm install --prefix .venv/npm axe-core")
+@needs_axe
 @pytest.mark.parametrize(("name", "dark"), [(None, False), (None, True), ("answer", True)])
 def test_axe_finds_no_fault(opened, compared, tiny_bert, tmp_path, name, dark):
     if name:
         task = bertsmith.load(task_folder(tiny_bert, name, tmp_path / name))
         compared = task.compare(task.explain(**words_for(name)), tiny_bert)
     page = opened(compared, dark=dark)
-    page.emulate_media(reduced_motion="reduce")  # colours are measured when they have settled
-    page.evaluate(AXE.read_text(encoding="utf-8"))
     for place in (
         "#stop-attention",
         "#stop-guess",
@@ -384,8 +347,7 @@ def test_axe_finds_no_fault(opened, compared, tiny_bert, tmp_path, name, dark):
     ):
         if page.locator(place).count():
             page.click(place)
-            found = page.evaluate("axe.run({ preload: false })")["violations"]
-            assert [(each["id"], each["nodes"][0]["html"]) for each in found] == [], place
+            assert faults_found_by_axe(page) == [], place
 
 
 def test_a_sentence_with_a_script_in_it_is_harmless(opened, tiny_bert):
@@ -410,6 +372,8 @@ def test_of_a_pair_it_says_whether_the_second_text_follows(opened, tiny_bert):
 def test_without_a_mask_each_word_can_be_followed(opened, tiny_bert):
     page = opened(bertsmith.load(tiny_bert).explain("A nurse saw pains."))
     assert page.inner_text("h1") == "What happens at each word"
+    assert "serve the model" in page.inner_text("footer")
+    assert page.locator("textarea").count() == 0, "a file has no model to ask"
     page.click("#stop-guess")
     assert "This token is in plain sight" in page.inner_text(".panel")
     assert page.locator("#to-evidence").count() == 0

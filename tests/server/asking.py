@@ -12,6 +12,7 @@ from bertsmith.explain.predictor import Predictor, load
 from bertsmith.serve_config import ServeConfig
 from bertsmith.server.app import Service, build_app
 from bertsmith.server.logs import Log
+from bertsmith.server.runs import Runs
 from explain.folders import task_folder
 
 TASKS = ("classify", "regress", "tag", "answer", "choose")
@@ -30,13 +31,14 @@ def ask(
     models: dict[str, Predictor],
     doing: Callable[[httpx2.AsyncClient, Service], Awaitable[Any]],
     log: io.StringIO | None = None,
+    runs: Runs | None = None,
     **options: Any,
 ) -> Any:
     """What `doing` returns, which gets a client of a running application."""
     config, lines = ServeConfig(**options), Log(log or io.StringIO())
 
     async def run() -> Any:
-        app, service = build_app(models, config, lines)
+        app, service = build_app(models, config, lines, runs)
         service.start()
         transport = httpx2.ASGITransport(app=app)
         try:

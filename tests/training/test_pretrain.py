@@ -51,6 +51,31 @@ def test_it_learns_more_than_word_frequencies(finished: Path) -> None:
     assert evaluations[-1]["mlm_loss"] < evaluations[-1]["frequency_loss"]
 
 
+def test_samples_are_the_models_guesses_at_the_same_held_out_masks(finished: Path) -> None:
+    lines = Journal(finished / "training/samples.jsonl").read()
+    evaluations = [r for r in Journal(finished / "training/metrics.jsonl").read() if r["kind"] == "evaluation"]
+    assert [line["step"] for line in lines] == [record["step"] for record in evaluations]
+    asked = [
+        [[mask["place"], mask["hidden"]] for each in line["sentences"] for mask in each["masks"]] for line in lines
+    ]
+    assert asked[0]
+    assert all(each == asked[0] for each in asked)
+    assert lines[0]["sentences"] != lines[-1]["sentences"], "the guesses move"
+    tokenizer, model = AutoTokenizer.from_pretrained(finished), AutoModelForPreTraining.from_pretrained(finished)
+    assert len(lines[-1]["sentences"]) == 4
+    for sentence in lines[-1]["sentences"]:
+        tokens = sentence["tokens"]
+        ids = torch.tensor([tokenizer.convert_tokens_to_ids(tokens)])
+        second = tokens.index("[SEP]") + 1
+        types = torch.tensor([[int(place >= second) for place in range(len(tokens))]])
+        shares = model(ids, token_type_ids=types).prediction_logits[0].softmax(-1)
+        for mask in sentence["masks"]:
+            assert tokens[mask["place"]] == "[MASK]"
+            best = shares[mask["place"]].topk(3)
+            assert [piece for piece, _ in mask["guesses"]] == tokenizer.convert_ids_to_tokens(best.indices.tolist())
+            assert [share for _, share in mask["guesses"]] == pytest.approx(best.values.tolist(), abs=2e-5)
+
+
 def test_transformers_opens_the_folder_and_gives_the_same_answers(finished: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(finished)
     ours = bertsmith.load(finished)

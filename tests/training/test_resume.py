@@ -69,6 +69,10 @@ def losses(out: Path) -> list[tuple[str, int, float]]:
     return [(r["kind"], r["step"], r["mlm_loss"]) for r in Journal(out / "training" / "metrics.jsonl").read()]
 
 
+def samples(out: Path) -> bytes:
+    return (out / "training/samples.jsonl").read_bytes()
+
+
 @pytest.mark.parametrize("step", [1, 5, 8])
 def test_ctrl_c_saves_and_the_same_command_goes_on(
     corpus: Path, straight: Path, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
@@ -82,6 +86,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(
     assert result.steps == 20
     assert weights(tmp_path / "run") == weights(straight)
     assert losses(tmp_path / "run") == losses(straight)
+    assert samples(tmp_path / "run") == samples(straight)
 
 
 @pytest.mark.parametrize("step", [1, 7, 12])

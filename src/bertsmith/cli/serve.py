@@ -28,15 +28,18 @@ def serve(
     # Read when oneDNN first multiplies. Nearly every batch has another number of tokens, and for each it keeps code: a
     # thousand of them, which it keeps by default, took half a gigabyte and were hardly ever used again.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
-    from bertsmith.server.models import load_models
+    from bertsmith.server.models import load_models, named_folders
     from bertsmith.server.run import serve as run
+    from bertsmith.server.runs import Runs
 
+    runs = Runs(named_folders(models), precision=precision)
     loaded = load_models(models, precision=precision)
 
     def ready(url: str) -> None:
         if as_json:
-            answer({"url": url, "models": list(loaded)})
+            answer({"url": url, "models": list(loaded), "runs": runs.names})
         else:
-            reporter().say(f"{', '.join(loaded)}: {url}/v1/models; what can be asked: {url}/openapi.json")
+            names = ", ".join([*loaded, *(f"{name} (no model yet)" for name in runs.names if name not in loaded)])
+            reporter().say(f"{names}: see {url}/; what can be asked: {url}/openapi.json")
 
-    run(loaded, options, ready=ready)
+    run(loaded, options, runs=runs, ready=ready)

@@ -23,7 +23,15 @@ from bertsmith.text.wordpiece import WordPiece
 
 
 def explain_masked(
-    bert: Bert, tokenizer: WordPiece, text: str, pair: str | None, *, model: str, top_k: int, evidence: bool
+    bert: Bert,
+    tokenizer: WordPiece,
+    text: str,
+    pair: str | None,
+    *,
+    model: str,
+    top_k: int,
+    evidence: bool,
+    hidden_words: bool,
 ) -> Explanation:
     """Explain what a model that was not fine-tuned makes of a text or pair.
 
@@ -44,7 +52,7 @@ def explain_masked(
         outputs = [made.embeddings.normed[0], *(layer.output[0] for layer in made.layers)]
         lens = read_lens(bert, outputs, watched, top_k=top_k, vocab_size=tokenizer.vocab_size)
     found = evidence_of_masks(bert, made, recording, tokenizer) if evidence else ()
-    hidden = hide_each_word(bert, tokenizer, tokens, top_k=top_k)
+    hidden = hide_each_word(bert, tokenizer, tokens, top_k=top_k) if hidden_words else ()
     return Explanation(recording, tokenizer.tokens, lens, hidden, found)
 
 

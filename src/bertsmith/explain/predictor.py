@@ -26,6 +26,7 @@ class Predictor(predictor.Predictor):
         choices: Sequence[str] | None = None,
         top_k: int = 10,
         evidence: bool = True,
+        hidden_words: bool = True,
     ) -> Explanation:
         """What happens to a text on its way through the model, with every number.
 
@@ -36,6 +37,7 @@ class Predictor(predictor.Predictor):
             choices: of a model fine-tuned to choose.
             top_k: guesses kept at each token.
             evidence: also seek which words made the prediction: the model is read 32 times and more for that.
+            hidden_words: of a model that was not fine-tuned also hide each word in turn: a reading a word.
 
         Returns:
             An `Explanation`, which draws itself in notebooks.
@@ -51,7 +53,14 @@ class Predictor(predictor.Predictor):
         if self.head is None:
             no_task_words(question, choices)
             return explain_masked(
-                self.bert, self.tokenizer, text, pair, model=self.name, top_k=top_k, evidence=evidence
+                self.bert,
+                self.tokenizer,
+                text,
+                pair,
+                model=self.name,
+                top_k=top_k,
+                evidence=evidence,
+                hidden_words=hidden_words,
             )
         (example,) = examples_of_texts(self.task, [text], pair=pair, question=question, choices=choices)
         return explain_task(self.bert, self.task, example, model=self.name, evidence=evidence)

@@ -52,9 +52,15 @@ def self_contained_page(explanation: Explanation) -> str:
 
 def joined_modules() -> str:
     """All modules as one, those that others import before them."""
+    names = modules_from(_FIRST)
+    return "".join(re.sub(r"^export ", "", _IMPORT.sub("", read_asset(name)), flags=re.MULTILINE) for name in names)
+
+
+def modules_from(first: str) -> list[str]:
+    """The names of the modules that a module needs, those that others import before them, and its own."""
     order: list[str] = []
-    _collect(_FIRST, order)
-    return "".join(re.sub(r"^export ", "", _IMPORT.sub("", read_asset(name)), flags=re.MULTILINE) for name in order)
+    _collect(first, order)
+    return order
 
 
 def _collect(name: str, order: list[str]) -> None:

@@ -24,7 +24,10 @@ from bertsmith.server.logs import Log
 from bertsmith.server.metrics import CONTENT_TYPE, Metrics
 from bertsmith.server.models import Models, find_model
 from bertsmith.server.operations import OPERATIONS, Operation, cost_of
+from bertsmith.server.page import add_page, page_files
 from bertsmith.server.refusals import BadRequestError, NotFoundError, Refusal
+from bertsmith.server.runs import Runs
+from bertsmith.server.training import add_training
 from bertsmith.server.worker import Group, Worker
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -48,12 +51,13 @@ class Service:
 
     Args:
         models: by name.
+        runs: those of them, and others, that are run folders.
         config: limits.
         log: where events go.
     """
 
-    def __init__(self, models: Models, config: ServeConfig, log: Log) -> None:
-        self.models, self.config, self.log = models, config, log
+    def __init__(self, models: Models, runs: Runs, config: ServeConfig, log: Log) -> None:
+        self.models, self.runs, self.config, self.log = models, runs, config, log
         self.operations = {operation.name: operation for operation in OPERATIONS}
         self.reader = BodyReader(schemas.Limits(config.max_texts, config.max_characters), config.max_body_bytes)
         self._workers = {False: self._worker(config.queue), True: self._worker(min(config.queue, SLOW_QUEUE))}
@@ -136,9 +140,9 @@ class Service:
         return schemas.Health(status="dead" if not alive else "ending" if draining else "ok", waiting=self.waiting)
 
 
-def build_app(models: Models, config: ServeConfig, log: Log) -> tuple[ASGIApp, Service]:
+def build_app(models: Models, config: ServeConfig, log: Log, runs: Runs | None = None) -> tuple[ASGIApp, Service]:
     """The application, its door included, and what its routes share."""
-    service = Service(models, config, log)
+    service = Service(models, runs or Runs(), config, log)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -160,9 +164,12 @@ def build_app(models: Models, config: ServeConfig, log: Log) -> tuple[ASGIApp, S
     for operation in OPERATIONS:
         _add_operation(app, service, operation)
     _add_models(app, service)
+    add_training(app, service)
     _add_health(app, service)
+    page = page_files()
+    add_page(app, page)
     workers = {name: service.worker(name) for name in service.operations}
-    guarded = Guard(app, config=config, workers=workers, metrics=service.metrics, log=log)
+    guarded = Guard(app, config=config, workers=workers, page=page.keys(), metrics=service.metrics, log=log)
     return guarded, service
 
 
@@ -179,12 +186,7 @@ def _add_operation(app: FastAPI, service: Service, operation: Operation) -> None
         summary=operation.summary,
         response_class=Response,
         responses={200: {"model": operation.answer, "description": "The answer."}, **PROBLEMS},
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": operation.body.model_json_schema()}},
-            }
-        },
+        openapi_extra=schemas.json_body(operation.body),
     )
 
 

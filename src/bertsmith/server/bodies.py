@@ -10,10 +10,10 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
 from bertsmith.server.refusals import BadRequestError, ClientGoneError, OverloadedError, Refusal, TooLargeError
-from bertsmith.server.schemas import Body, Limits
+from bertsmith.server.schemas import Limits
 
 Made = TypeVar("Made")
-SomeBody = TypeVar("SomeBody", bound=Body)
+SomeBody = TypeVar("SomeBody", bound=BaseModel)
 
 READ_S = 30.0  # until a body has come whole
 SMALL_BYTES = 32 << 10  # that are parsed or written on the loop, in less time than another thread takes to wake up

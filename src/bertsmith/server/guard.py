@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -43,6 +43,7 @@ class Guard:
         app: what answers.
         config: keys, and where the server listens.
         workers: of each operation, the one that says whether there is room.
+        page: paths that are no secret; what the page then asks for is.
         metrics, log: are told of every request.
     """
 
@@ -52,10 +53,11 @@ class Guard:
         *,
         config: ServeConfig,
         workers: Mapping[str, Worker],
+        page: Collection[str],
         metrics: Metrics,
         log: Log,
     ) -> None:
-        self._app, self._workers, self._metrics, self._log = app, workers, metrics, log
+        self._app, self._workers, self._page, self._metrics, self._log = app, workers, page, metrics, log
         self._keys = [b"Bearer " + key.encode() for key in config.key]
         self._operations = {f"/v1/{name}": name for name in workers}
         # Without a key, a page of another site that a browser here shows could ask under a name that leads here.
@@ -70,7 +72,9 @@ class Guard:
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
                 seen.status, seen.started = message["status"], True
-                message["headers"] = [*message.get("headers", ()), *HEADERS]
+                given = message.get("headers", [])
+                own = {name.lower() for name, _ in given}  # the page has a policy of its own
+                message["headers"] = [*given, *(each for each in HEADERS if each[0] not in own)]
             await send(message)
 
         try:
@@ -94,6 +98,8 @@ class Guard:
         headers = dict(scope["headers"])
         if self._hosts and _host_name(headers.get(b"host", b"")) not in self._hosts:
             raise BadRequestError("this server answers under the names of loopback only: 127.0.0.1", status=421)
+        if path in self._page:
+            return
         given = headers.get(b"authorization", b"")
         # All are compared, each in a time that does not tell how much of it was right.
         if self._keys and not sum(hmac.compare_digest(given, key) for key in self._keys):

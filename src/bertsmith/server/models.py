@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -10,12 +10,13 @@ from bertsmith.config import Precision
 from bertsmith.errors import ConfigError
 from bertsmith.explain.predictor import Predictor, load
 from bertsmith.server.refusals import BadRequestError, NotFoundError
+from bertsmith.server.runs import is_waiting
 
-Models: TypeAlias = Mapping[str, Predictor]
+Models: TypeAlias = MutableMapping[str, Predictor]
 
 
 def load_models(words: Sequence[str], *, precision: Precision = "float32") -> dict[str, Predictor]:
-    """Open model folders.
+    """Open model folders; of a run that has not written a model yet there is none to open.
 
     Args:
         words: folders, each known by its own name; or NAME=FOLDER.
@@ -25,6 +26,19 @@ def load_models(words: Sequence[str], *, precision: Precision = "float32") -> di
         ConfigError: none, or two of the same name.
         ModelFolderError, TokenizerError: as `load`.
     """
+    folders = named_folders(words)
+    models = {name: load(folder, precision=precision) for name, folder in folders.items() if not is_waiting(folder)}
+    for name, predictor in models.items():
+        predictor.name = name  # what clients are told of it; where it lies is not their business
+    return models
+
+
+def named_folders(words: Sequence[str]) -> dict[str, Path]:
+    """Folders by the name that each is to have, as `load_models` reads them.
+
+    Raises:
+        ConfigError: none, or two of the same name.
+    """
     folders: dict[str, Path] = {}
     for word in words:
         name, folder = _named(word)
@@ -33,10 +47,7 @@ def load_models(words: Sequence[str], *, precision: Precision = "float32") -> di
         folders[name] = folder
     if not folders:
         raise ConfigError("give at least one model folder to serve")
-    models = {name: load(folder, precision=precision) for name, folder in folders.items()}
-    for name, predictor in models.items():
-        predictor.name = name  # what clients are told of it; where it lies is not their business
-    return models
+    return folders
 
 
 def _named(word: str) -> tuple[str, Path]:
@@ -59,7 +70,7 @@ def find_model(models: Models, name: str | None, able: Callable[[Predictor], boo
             raise BadRequestError(f"no model here can {what}; /v1/models lists what each can", field="model")
         return can[0], models[can[0]]
     if name not in models:
-        raise NotFoundError(f"no model of that name; there are {', '.join(models)}", field="model")
+        raise NotFoundError(f"no model of that name; there are {', '.join(models) or 'none yet'}", field="model")
     if name not in can:
         others = f"; {', '.join(can)} can" if can else ""
         raise BadRequestError(f"{name} cannot {what}{others}", field="model")

@@ -128,11 +128,7 @@ def _shown(vector: NDArray[np.float32], body: schemas.OpenAIBody) -> list[float]
 
 
 def _explain(predictor: Predictor, texts: Sequence[str], options: Any) -> list[dict[str, Any]]:
-    pair, question, choices, top_k, evidence = options
-    return [
-        predictor.explain(text, pair, question=question, choices=choices, top_k=top_k, evidence=evidence).as_json()
-        for text in texts
-    ]
+    return [predictor.explain(text, **dict(options)).as_json() for text in texts]
 
 
 OPERATIONS = (
@@ -231,11 +227,8 @@ OPERATIONS = (
         slow=True,
         field=lambda body, index: "text",
         options=lambda body: (
-            body.pair,
-            body.question,
-            body.choices and tuple(body.choices),
-            body.top_k,
-            body.evidence,
+            *((name, getattr(body, name)) for name in ("pair", "question", "top_k", "evidence", "hidden_words")),
+            ("choices", body.choices and tuple(body.choices)),
         ),
         run=_explain,
         reply=lambda model, body, answers: schemas.ExplainAnswers(model=model, explanation=answers[0]),

@@ -16,18 +16,26 @@ from bertsmith.serve_config import ServeConfig
 from bertsmith.server.app import Service, build_app
 from bertsmith.server.logs import Log
 from bertsmith.server.models import Models
+from bertsmith.server.runs import Runs
 
 SWITCH_S = 0.005
 KEEP_ALIVE_S = 75  # longer than proxies keep an idle connection, so that none asks on one that was just closed
 ENDING_S = 5.0  # beyond the time of a request, until connections are cut
 
 
-def serve(models: Models, config: ServeConfig, *, ready: Callable[[str], None] = lambda url: None) -> None:
+def serve(
+    models: Models,
+    config: ServeConfig,
+    *,
+    runs: Runs | None = None,
+    ready: Callable[[str], None] = lambda url: None,
+) -> None:
     """Answer until SIGTERM or Ctrl-C; then finish what was taken, and end.
 
     Args:
         models: by name.
         config: where, for whom, how much.
+        runs: run folders whose curves are shown.
         ready: told the address once requests are taken.
 
     Raises:
@@ -36,7 +44,7 @@ def serve(models: Models, config: ServeConfig, *, ready: Callable[[str], None] =
     listening = _listen(config)
     sys.setswitchinterval(SWITCH_S)
     log = Log()
-    app, service = build_app(models, config, log)
+    app, service = build_app(models, config, log, runs)
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # requests and errors are told by the log
     settings = uvicorn.Config(
         app,

@@ -136,6 +136,7 @@ class ExplainBody(Body):
     choices: Annotated[Texts, Field(min_length=2)] | None = Field(None, description="Of one fine-tuned to choose.")
     top_k: int = Field(10, ge=1, le=100, description="Guesses kept at each token.")
     evidence: bool = Field(True, description="Seek which words made the prediction: 32 readings and more.")
+    hidden_words: bool = Field(True, description="Hide each word in turn: a reading a word. Not of fine-tuned models.")
 
 
 class OpenAIBody(Body):
@@ -291,3 +292,9 @@ class Problem(BaseModel):
     """Why a request was not answered."""
 
     error: ProblemDetail
+
+
+def json_body(schema: type[BaseModel]) -> dict[str, Any]:
+    """What OpenAPI says of a body that is read by our own hands."""
+    content = {"application/json": {"schema": schema.model_json_schema()}}
+    return {"requestBody": {"required": True, "content": content}}

@@ -39,6 +39,7 @@ from bertsmith.training.ranks import ALONE, Ranks
 from bertsmith.training.recipe import Hooks, Progress, Recipe
 from bertsmith.training.report import write_report
 from bertsmith.training.run_folder import RunFolder
+from bertsmith.training.samples import Samples
 
 DEFAULT_MINUTES = 30.0
 # A held-out loss not this far below the word-frequency loss: hardly more than frequencies was learned.
@@ -108,6 +109,7 @@ class PretrainingRun:
         labels = np.concatenate([batch.masked_labels for batch in self.held_out])
         self.frequency_loss = frequency_loss(corpus.token_counts(), labels)
         self.journal = Journal(run.journal if ranks.first else None)
+        self.samples = Samples(run.samples if ranks.first else None, self.held_out, self.tokenizer)
         self._plateau_warnings = 0
         self.tokenizer.model_max_length = self.bert.config.max_position_embeddings
         self.tokenizer.segments = config.architecture == "bert"
@@ -131,6 +133,7 @@ class PretrainingRun:
         else:
             loop.progress.run = {"precision": precision, "corpus": self.corpus.fingerprint}
             self.journal.rewind(0)
+            self.samples.journal.rewind(0)
         self._introduce(loop)
         done = self.ranks.once(lambda: loop.finished and (self.folder.out / "README.md").exists())
         if not done:
@@ -193,7 +196,7 @@ class PretrainingRun:
 
     def _loop(self, recipe: Recipe) -> Loop[Bert, PretrainingBatch]:
         config = self.config
-        return Loop(
+        loop: Loop[Bert, PretrainingBatch] = Loop(
             self.task,
             model=self.bert,
             feed=PretrainingFeed(
@@ -204,11 +207,16 @@ class PretrainingRun:
                 ranks=self.ranks.count,
             ),
             recipe=recipe,
-            hooks=Hooks(self._evaluate, lambda: to_hf_tensors(self.bert), self._save),
+            hooks=Hooks(
+                lambda share: self._evaluate(share, loop.progress.step),
+                lambda: to_hf_tensors(self.bert),
+                self._save,
+            ),
             journal=self.journal,
             reporter=self.reporter,
             ranks=self.ranks,
         )
+        return loop
 
     def _phases(self) -> list[Phase]:
         """Short rows, in which more is hidden; the usual ones; long ones."""
@@ -231,6 +239,7 @@ class PretrainingRun:
             )
         load_hf_tensors(self.bert, checkpoint.model)
         loop.resume(checkpoint)
+        self.samples.journal.rewind(checkpoint.step, evaluation_due=loop.progress.evaluation_due)
 
     def _introduce(self, loop: Loop[Bert, PretrainingBatch]) -> None:
         """Say what is about to be trained."""
@@ -264,8 +273,9 @@ class PretrainingRun:
                 "one. Put blank lines between documents, or say --document-per line or file"
             )
 
-    def _evaluate(self, share: float) -> dict[str, float]:
+    def _evaluate(self, share: float, step: int) -> dict[str, float]:
         metrics = self.task.evaluate(self.bert, self.held_out)
+        self.samples.write(step, self.task, self.bert)
         metrics["frequency_loss"] = self.frequency_loss
         sentence_order = ""
         if "nsp_accuracy" in metrics:

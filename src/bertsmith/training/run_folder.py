@@ -27,6 +27,7 @@ class RunFolder:
         self.training = out / "training"
         self.checkpoints = self.training / "checkpoints"
         self.journal = self.training / "metrics.jsonl"
+        self.samples = self.training / "samples.jsonl"
         self.report = self.training / "report.html"
         self.settings = self.training / "run.toml"
         self.corpus = self.training / "corpus"

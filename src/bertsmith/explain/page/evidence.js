@@ -10,62 +10,56 @@ const METHODS = [
   { name: "Attention rollout", key: "rollout" },
 ];
 
+/** Evidence that is still sought has its place already, and so has what a fine-tuned model says. */
 export function hasEvidence(x) {
-  return x.data.evidence.length > 0;
+  return x.data.evidence.length > 0 || x.data.task !== null || (x.pending && x.masked.size > 0);
 }
 
 export function drawEvidence(main, x, state, update) {
   const found = x.data.evidence[state.target];
   const method = METHODS[state.method];
-  const shares = method.key === "rollout" ? Array.from(x.array("rollout").at(found.place).values) : found[method.key];
-  main.replaceChildren(
+  const shares = found && (method.key === "rollout" ? rolloutOf(x, found) : found[method.key]);
+  const words = section("which-words", "Which words made it", [
+    found ? evidence(x, state, update, { found, method, shares }) : h("p", { class: "note" }, noEvidence(x)),
+    found && x.data.task && everyShare(x, shares),
+  ]);
+  const other = x.data.task
+    ? section("said", "What it says", drawAnswer(x))
+    : found && section("said", "Word by word", everyShare(x, shares));
+  main.replaceChildren(h("div", { class: "evidence" }, x.data.task ? [other, words] : [words, other]));
+}
+
+function section(id, name, content) {
+  return h("section", { "aria-labelledby": id }, h("h2", { id }, name), content);
+}
+
+function rolloutOf(x, found) {
+  return Array.from(x.array("rollout").at(found.place).values);
+}
+
+function noEvidence(x) {
+  if (x.pending) return "The model is read again, some thirty times, to find out. That takes a moment.";
+  return x.data.task.name === "tag"
+    ? "Nothing is marked, so there is nothing to seek evidence for."
+    : "It was not sought.";
+}
+
+function evidence(x, state, update, { found, method, shares }) {
+  const targets = x.data.evidence.map((each) => each.target);
+  const methods = METHODS.map((each) => each.name);
+  const key = (name, text) => [h("span", { class: `swatch ${name}` }), ` ${text} `];
+  return [
     h(
       "div",
-      { class: "evidence" },
-      h(
-        "section",
-        { "aria-labelledby": "which-words" },
-        h("h2", { id: "which-words" }, "Which words made it"),
-        h(
-          "div",
-          { class: "pickers" },
-          x.data.evidence.length > 1 &&
-            picker(
-              "target",
-              "For",
-              x.data.evidence.map((each) => each.target),
-              state.target,
-              (target) => update({ target }),
-            ),
-          picker(
-            "method",
-            "By",
-            METHODS.map((each) => each.name),
-            state.method,
-            (chosen) => update({ method: chosen }),
-          ),
-        ),
-        h("p", { class: "quiet" }, `For the ${found.target}.`),
-        highlighted(x, shares),
-        h(
-          "p",
-          { class: "key" },
-          h("span", { class: "swatch for" }),
-          " for it  ",
-          h("span", { class: "swatch against" }),
-          " against it",
-        ),
-        told(x, found, method, shares),
-        x.data.task && everyShare(x, shares),
-      ),
-      h(
-        "section",
-        { "aria-labelledby": "said" },
-        h("h2", { id: "said" }, x.data.task ? "What it says" : "Word by word"),
-        x.data.task ? drawAnswer(x) : everyShare(x, shares),
-      ),
+      { class: "pickers" },
+      targets.length > 1 && picker("target", "For", targets, state.target, (target) => update({ target })),
+      picker("method", "By", methods, state.method, (chosen) => update({ method: chosen })),
     ),
-  );
+    h("p", { class: "quiet" }, `For the ${found.target}.`),
+    highlighted(x, shares),
+    h("p", { class: "key" }, key("for", "for it"), " ", key("against", "against it")),
+    told(x, found, method, shares),
+  ];
 }
 
 function highlighted(x, shares) {

@@ -2,4 +2,5 @@
 
 import { start } from "./app.js";
 
-start(document.body, JSON.parse(document.getElementById("explanation").textContent));
+const note = "This file holds one sentence. To type others and to hide words, serve the model: bertsmith serve MODEL.";
+start(document.body, JSON.parse(document.getElementById("explanation").textContent), { note });
