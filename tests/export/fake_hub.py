@@ -15,7 +15,8 @@ LARGE = (".safetensors", ".onnx")
 
 
 class Hub(ThreadingHTTPServer):
-    """What has been sent: `files` by name, `private` by repository; `spoil` changes what is kept of a file."""
+    """What has been sent: `files` by name, `private` by repository, `messages` of commits; `asked` has each request,
+    those for other hosts too where it is the proxy. `spoil` changes what is kept of a file."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -25,6 +26,7 @@ class Hub(ThreadingHTTPServer):
         self.private: dict[str, bool] = {}
         self.spoil: str | None = None
         self.asked: list[str] = []
+        self.messages: list[str] = []
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -45,7 +47,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer({"id": "me/model", "sha": "1" * 40, "private": True, "tags": [], "siblings": siblings})
 
     def do_HEAD(self) -> None:
+        self.server.asked.append(f"HEAD {self.path}")
         self._answer({})
+
+    def do_CONNECT(self) -> None:
+        self.server.asked.append(f"CONNECT {self.path}")
+        self._answer({}, 403)
 
     def do_PUT(self) -> None:
         self.server.asked.append(f"PUT {self.path}")
@@ -86,7 +93,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _keep(self, line: dict[str, Any]) -> None:
         value = line["value"]
-        if line["key"] == "file":
+        if line["key"] == "header":
+            self.server.messages.append(value["summary"])
+        elif line["key"] == "file":
             self.server.files[value["path"]] = base64.b64decode(value["content"])
         elif line["key"] == "lfsFile":
             self.server.files[value["path"]] = self.server.objects[value["oid"]]

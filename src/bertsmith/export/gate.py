@@ -161,7 +161,7 @@ def _compare(before: Predictor, after: Predictor, material: Material) -> Verdict
     largest = max(
         float((np.abs(a - b) / np.maximum(1, np.abs(a))).max(initial=0.0)) for a, b in zip(ours, theirs, strict=True)
     )
-    compared = min(COMPARED, len(material.texts))
+    compared = min(COMPARED, len(material.examples or material.texts))
     if material.scored:
         metrics, count, figure = _scores(before, material)
         now, _, _ = _scores(after, material)

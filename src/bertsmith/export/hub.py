@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from glob import escape
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,6 @@ from typing import Any
 from bertsmith.errors import BertsmithError, ConfigError
 from bertsmith.inference.predictor import load
 from bertsmith.progress import Reporter, Silent
-
-# What a run keeps for itself: checkpoints, settings with paths of this machine, and what tools leave about.
-LEFT_OUT = ("training/*", ".*", "*/.*", "*.tmp")
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ def push(folder: Path, repo: str, *, public: bool = False, api: Any = None, repo
         reporter: told of progress.
 
     Raises:
-        ConfigError: huggingface_hub is not installed, or `repo` is no such name.
+        ConfigError: huggingface_hub is not installed, nobody is logged in, or `repo` is no such name.
         ModelFolderError: the folder does not open.
         BertsmithError: the Hub refused, or has other files than were sent.
     """
@@ -46,8 +44,10 @@ def push(folder: Path, repo: str, *, public: bool = False, api: Any = None, repo
     load(folder)
     files = _files(folder)
     if api is None:
-        from huggingface_hub import HfApi
+        from huggingface_hub import HfApi, get_token
 
+        if get_token() is None:
+            raise ConfigError("no login for the Hub: set HF_TOKEN to a token that may write, or run `hf auth login`")
         api = HfApi()
     reporter.say(f"pushing {len(files)} files to {repo}")
     try:
@@ -55,20 +55,22 @@ def push(folder: Path, repo: str, *, public: bool = False, api: Any = None, repo
         api.upload_folder(
             repo_id=repo,
             folder_path=folder,
-            ignore_patterns=list(LEFT_OUT),
+            allow_patterns=[escape(name) for name in files],
             commit_message="Model folder, made with bertsmith",
         )
         there = api.model_info(repo, files_metadata=True).siblings
-    except (OSError, ValueError) as error:  # HTTP errors are OSErrors
+    except Exception as error:  # its own have no common class with those of the HTTP client beneath
+        said = str(error).strip() or type(error).__name__
         raise BertsmithError(
-            f"{repo}: the Hub refused: {error}. Run the same command again once that is mended."
+            f"{repo}: the Hub refused, or is out of reach: {said}. Run the same command again once that is mended."
         ) from None
     _compare(folder, files, {each.rfilename: each for each in there}, repo)
     return Pushed(url, tuple(files))
 
 
 def _files(folder: Path) -> list[str]:
-    """What is sent, by names relative to the folder."""
+    """What is sent, by names relative to the folder: not what a run keeps for itself (checkpoints, settings with paths
+    of this machine), nor what tools leave about."""
     paths = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
     return [
         path.as_posix()
