@@ -14,13 +14,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
+import torch.distributed as dist
 
 from bertsmith.config import CorpusConfig, TokenizerConfig
 from bertsmith.data.prepare import prepare_corpus
 from bertsmith.data.shards import is_prepared
 from bertsmith.errors import DiskFullError
 from bertsmith.progress import Silent
-from bertsmith.training.checkpoints import list_checkpoints, load_checkpoint
+from bertsmith.training.checkpoints import Checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
+from bertsmith.training.ranks import Ranks
+from bertsmith.training.sharding import gathered
 from data.corpora import raw_text
 from training.runs import run, weights, write_corpus
 
@@ -113,6 +117,23 @@ def test_a_checkpoint_that_does_not_fit(corpus: Path, roomy: dict[str, bytes], t
     assert list_checkpoints(tmp_path / "full/training/checkpoints") == []
     assert_good(tmp_path / "full")
     assert train(corpus, tmp_path / "full") == roomy
+
+
+def test_a_rank_s_part_of_a_checkpoint_that_does_not_fit(tmp_path: Path) -> None:
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        ranks, linear = Ranks(0, 2), torch.nn.Linear(300, 300)
+        ranks.together(linear, divided=True)
+        moments = {f"momentum.{name}": tensor.detach() for name, tensor in linear.named_parameters()}
+        checkpoint = Checkpoint(1, {"weight": torch.ones(3)}, moments, {})
+        with no_file_beyond(100_000), pytest.raises(DiskFullError, match=r"step-.*the disk is full"):
+            save_checkpoint(tmp_path, checkpoint, keep=2, ranks=ranks)
+        assert list(tmp_path.iterdir()) == []
+        saved = load_checkpoint(save_checkpoint(tmp_path, checkpoint, keep=2, ranks=ranks))
+        for name, tensor in moments.items():
+            assert torch.equal(saved.optimizer[name], gathered(tensor))
+    finally:
+        dist.destroy_process_group()
 
 
 def test_preparing_on_a_disk_that_is_full_at_every_file_in_turn(
