@@ -19,6 +19,7 @@ from bertsmith.progress import Silent
 from bertsmith.training import checkpoints, loop
 from bertsmith.training.checkpoints import list_checkpoints, load_checkpoint
 from bertsmith.training.journal import Journal
+from bertsmith.training.ranks import Ranks
 from bertsmith.training.run_folder import RunFolder
 from training.runs import SMALL, run, weights, write_corpus
 
@@ -181,8 +182,8 @@ def test_a_full_disk_ends_the_run_with_the_last_checkpoint_whole(
 ) -> None:
     written = checkpoints._write
 
-    def full(folder: Path, checkpoint: checkpoints.Checkpoint) -> None:
-        written(folder, checkpoint)
+    def full(folder: Path, checkpoint: checkpoints.Checkpoint, ranks: Ranks) -> None:
+        written(folder, checkpoint, ranks)
         if checkpoint.step == 10:
             raise OSError(errno.ENOSPC, "No space left on device")
 
