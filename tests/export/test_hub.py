@@ -32,6 +32,7 @@ def bertsmith(hub, home, *words, token="hf_nobody"):
         "HF_TOKEN": token,
         "HF_HOME": str(home),
         "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_OFFLINE": "0",  # the benches of this process may have said otherwise
         "NO_PROXY": "127.0.0.1",
         **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), hub.url),  # other hosts are asked through it
     }
