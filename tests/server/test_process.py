@@ -111,7 +111,7 @@ def test_schemathesis_finds_no_5xx_and_no_answer_that_the_schema_has_not(served)
 
         ask()
     assert {("/v1/models", 200), ("/metrics", 200)} <= seen
-    assert len({path for path, _ in seen}) == 15
+    assert len({path for path, _ in seen}) == 18
 
 
 def test_what_was_taken_is_answered_after_sigterm(served):
