@@ -19,7 +19,7 @@ from bertsmith.model.bert import Bert
 from bertsmith.model.folder import read_model_folder, write_model_folder
 from bertsmith.tasks.pretraining import Pretraining
 from bertsmith.text.wordpiece import WordPiece
-from bertsmith.training.pretraining_run import new_model
+from bertsmith.training.new_model import new_model
 from explain.folders import moved_folder, task_folder, words_for
 from training.runs import run, write_corpus
 

@@ -14,8 +14,9 @@ from bertsmith.config import PretrainConfig
 from bertsmith.model.bert import Bert
 from bertsmith.tasks.pretraining import Pretraining
 from bertsmith.training.budget import Budget
+from bertsmith.training.new_model import new_model
 from bertsmith.training.optimizer import build_optimizer
-from bertsmith.training.pretraining_run import new_model, recipe_of
+from bertsmith.training.pretraining_run import recipe_of
 
 PROCESS_BYTES = 500e6  # Python and torch, with oneDNN's scratch memory
 FLOAT32_BYTES, COPY_BYTES = 4, 2  # a weight, a gradient, a moment; a weight's copy in bfloat16

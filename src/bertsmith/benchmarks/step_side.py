@@ -36,7 +36,8 @@ from bertsmith.tasks.pretraining import Pretraining
 from bertsmith.training.budget import Budget
 from bertsmith.training.journal import Journal
 from bertsmith.training.loop import Loop
-from bertsmith.training.pretraining_run import new_model, recipe_of
+from bertsmith.training.new_model import new_model
+from bertsmith.training.pretraining_run import recipe_of
 from bertsmith.training.recipe import Hooks
 
 OURS, AS_IT_COMES, AT_ITS_BEST = "ours", "as it comes", "at its best"

@@ -16,7 +16,7 @@ from bertsmith.model.folder import read_model_folder
 from bertsmith.tasks.pretraining import Pretraining
 from bertsmith.text.wordpiece import WordPiece
 from bertsmith.training.checkpoints import list_checkpoints, path_of
-from bertsmith.training.pretraining_run import new_model
+from bertsmith.training.new_model import new_model
 from bertsmith.training.run_folder import RunFolder
 
 _STEP = re.compile(r"step-(\d+)")

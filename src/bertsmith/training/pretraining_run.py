@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from bertsmith.config import ARCHITECTURES, Architecture, ModelConfig, Precision, PretrainConfig
-from bertsmith.data.batch import Masking, PretrainingBatch
-from bertsmith.data.feed import Phase, PretrainingFeed
+from bertsmith.config import ARCHITECTURES, Architecture, Precision, PretrainConfig
+from bertsmith.data.batch import PretrainingBatch
+from bertsmith.data.feed import PretrainingFeed
 from bertsmith.data.masking import vocabulary_of
-from bertsmith.data.sampler import RowSampler, Sampling
-from bertsmith.data.shards import PreparedCorpus, Split
-from bertsmith.data.windows import MICRO_BATCH_TOKENS
+from bertsmith.data.shards import PreparedCorpus
 from bertsmith.errors import CheckpointError, PreparedCorpusError, StoppedError
 from bertsmith.files import atomic_path, link_or_copy
 from bertsmith.model.bert import Bert
@@ -24,7 +22,6 @@ from bertsmith.model.compiling import compile_layers
 from bertsmith.model.device import choose_device
 from bertsmith.model.folder import write_model_config, write_model_folder
 from bertsmith.model.formats import load_hf_tensors, to_hf_tensors
-from bertsmith.model.neighbour_heads import look_at_neighbours
 from bertsmith.model.precision import choose_precision
 from bertsmith.progress import Reporter
 from bertsmith.tasks.pretraining import Pretraining, frequency_loss
@@ -34,10 +31,12 @@ from bertsmith.training.card import write_card
 from bertsmith.training.checkpoints import Checkpoint, load_for_all, save_checkpoint
 from bertsmith.training.journal import Journal
 from bertsmith.training.loop import Loop
+from bertsmith.training.new_model import new_model
 from bertsmith.training.optimizer import MuonOptions
 from bertsmith.training.ranks import ALONE, Ranks
 from bertsmith.training.recipe import Hooks, Progress, Recipe
 from bertsmith.training.report import write_report
+from bertsmith.training.rows import Rows
 from bertsmith.training.run_folder import RunFolder
 from bertsmith.training.samples import Samples
 
@@ -47,12 +46,8 @@ PLATEAU_NATS = 0.25
 PLATEAU_SHARES = (0.5, 1.0)
 # A finished BERT that is not this far below it would have been better off with rotary positions.
 SLOW_NATS = 1.0
-EVALUATION_SEED = 0
-EARLY_MASK_SHARE = 0.3
 # Muon's learning rate as a multiple of AdamW's, which the embeddings have; norms before the parts bear a higher one.
 MUON_RATE_SHARES: Mapping[Architecture, float] = {"bert": 3.0, "modernbert": 10.0}
-# Fewer than these, and the reader is told that the figures are rough.
-FEW_DOCUMENTS, FEW_MASKED = 10, 300
 
 
 @dataclass(frozen=True)
@@ -99,17 +94,17 @@ class PretrainingRun:
                 "prepare the corpus again into another folder."
             )
         self.task = Pretraining(config.objective)
-        self.vocabulary = vocabulary_of(self.tokenizer)
+        self.rows = Rows(corpus, config, vocabulary_of(self.tokenizer), next_sentence=self.task.next_sentence)
         self.bert = new_model(
             config, self.task, vocab_size=self.tokenizer.vocab_size, pad_token_id=self.tokenizer.pad_id
         ).to(choose_device(config.device))
         if config.compile:
             compile_layers(self.bert)
-        self.held_out = self._evaluation_batches()
-        labels = np.concatenate([batch.masked_labels for batch in self.held_out])
+        self.judged_by = self.rows.of_evaluation(reporter.warn)
+        labels = np.concatenate([batch.masked_labels for batch in self.judged_by])
         self.frequency_loss = frequency_loss(corpus.token_counts(), labels)
         self.journal = Journal(run.journal if ranks.first else None)
-        self.samples = Samples(run.samples if ranks.first else None, self.held_out, self.tokenizer)
+        self.samples = Samples(run.samples if ranks.first else None, self.judged_by, self.tokenizer)
         self._plateau_warnings = 0
         self.tokenizer.model_max_length = self.bert.config.max_position_embeddings
         self.tokenizer.segments = config.architecture == "bert"
@@ -162,30 +157,6 @@ class PretrainingRun:
             return
         write_report(self.folder.report, self.journal.read(), title=self.folder.name)
 
-    def _sampler(self, split: Split, row_length: int, seed: int, *, mask_share: float | None = None) -> RowSampler:
-        config = self.config
-        masking = Masking(self.vocabulary, mask_share or config.mask_share, config.whole_word)
-        sampling = Sampling(seed, row_length, self.task.next_sentence, config.short_sequence_share, masking)
-        return RowSampler(self.corpus, split, sampling)
-
-    def _evaluation_batches(self) -> list[PretrainingBatch]:
-        """The same held-out rows with the same masks, whatever the run's seed."""
-        split: Split = "held-out"
-        if not self.corpus.of(split):
-            self.reporter.warn("no document is held out, so the evaluation reads training text")
-            split = "train"
-        self.evaluated_on = {"held-out": "held-out", "train": "training-text"}[split]
-        sampler = self._sampler(split, self.config.max_length_tokens, EVALUATION_SEED)
-        batch = sampler.first(self.config.evaluation_rows)
-        hidden = len(batch.masked_labels)
-        if split == "held-out" and (self.corpus.documents(split) < FEW_DOCUMENTS or hidden < FEW_MASKED):
-            self.reporter.warn(
-                f"the evaluation rests on {self.corpus.documents(split)} held-out document(s) and {hidden} masked "
-                "tokens: its figures are rough. A higher --held-out-share, or more text, makes them firmer."
-            )
-        size = self.config.micro_batch_size or max(1, MICRO_BATCH_TOKENS // self.config.max_length_tokens)
-        return [batch.slice(row, min(row + size, batch.rows)) for row in range(0, batch.rows, size)]
-
     def _budget(self) -> Budget:
         config = self.config
         if config.steps:
@@ -200,7 +171,7 @@ class PretrainingRun:
             self.task,
             model=self.bert,
             feed=PretrainingFeed(
-                self._phases(),
+                self.rows.phases(),
                 batch_size=config.batch_size,
                 micro_batch_size=config.micro_batch_size,
                 rank=self.ranks.number,
@@ -217,19 +188,6 @@ class PretrainingRun:
             ranks=self.ranks,
         )
         return loop
-
-    def _phases(self) -> list[Phase]:
-        """Short rows, in which more is hidden; the usual ones; long ones."""
-        config, phases = self.config, []
-        if config.early_share:
-            length = config.early_length_tokens or max(8, config.max_length_tokens // 2)
-            hidden = config.early_mask_share or max(EARLY_MASK_SHARE, config.mask_share)
-            rows = self._sampler("train", length, config.seed, mask_share=hidden)
-            phases.append(Phase(rows, config.early_share * (1 - config.long_share)))
-        phases.append(Phase(self._sampler("train", config.max_length_tokens, config.seed), 1 - config.long_share))
-        if config.long_share:
-            phases.append(Phase(self._sampler("train", config.long_length_tokens, config.seed)))
-        return phases
 
     def _restore(self, loop: Loop[Bert, PretrainingBatch], checkpoint: Checkpoint) -> None:
         if checkpoint.state["run"]["corpus"] != self.corpus.fingerprint:
@@ -274,7 +232,7 @@ class PretrainingRun:
             )
 
     def _evaluate(self, share: float, step: int) -> dict[str, float]:
-        metrics = self.task.evaluate(self.bert, self.held_out)
+        metrics = self.task.evaluate(self.bert, self.judged_by)
         self.samples.write(step, self.task, self.bert)
         metrics["frequency_loss"] = self.frequency_loss
         sentence_order = ""
@@ -283,8 +241,9 @@ class PretrainingRun:
                 f", next sentence {metrics['nsp_accuracy']:.0%} (always the same answer: {metrics['nsp_baseline']:.0%})"
             )
         gap = self.frequency_loss - metrics["mlm_loss"]
+        judged_by = "held-out" if self.rows.judged_by == "held-out" else "training-text"
         self.reporter.say(
-            f"{min(share, 1):4.0%}  {self.evaluated_on} loss {metrics['mlm_loss']:.3f} nats "
+            f"{min(share, 1):4.0%}  {judged_by} loss {metrics['mlm_loss']:.3f} nats "
             f"({abs(gap):.2f} {'under' if gap > 0 else 'over'} word frequency), "
             f"masked words right {metrics['mlm_accuracy']:.1%}{sentence_order}"
         )
@@ -323,7 +282,7 @@ class PretrainingRun:
             config=self.config,
             manifest=self.corpus.manifest,
             held_out=self.corpus.documents("held-out"),
-            evaluated_on="held-out documents" if self.corpus.of("held-out") else "documents it was trained on",
+            evaluated_on="held-out documents" if self.rows.judged_by == "held-out" else "documents it was trained on",
             progress=progress,
             records=self.journal.read(),
         )
@@ -335,30 +294,3 @@ def recipe_of(config: PretrainConfig, budget: Budget, precision: Precision, **mo
     fast = torch.bfloat16 if precision == "bfloat16" else torch.float32
     muon = MuonOptions(MUON_RATE_SHARES[config.architecture], fast) if config.optimizer == "muon" else None
     return Recipe.of(config, budget, precision, muon=muon, **more)
-
-
-def new_model(
-    config: PretrainConfig, task: Pretraining, *, vocab_size: int, pad_token_id: int, values: bool = True
-) -> Bert:
-    """The model that a run begins with, its weights drawn from the run's seed.
-
-    Args:
-        config: architecture, size, lengths, dropout and seed.
-        task: decides on the heads.
-        vocab_size, pad_token_id: of the tokenizer.
-        values: whether the weights have any; without, the model lies on the meta device and takes no memory.
-    """
-    longest = max(512, config.max_length_tokens, config.long_length_tokens if config.long_share else 0)
-    shape = ModelConfig.preset(
-        config.size,
-        architecture=config.architecture,
-        vocab_size=vocab_size,
-        max_position_embeddings=longest,
-        pad_token_id=pad_token_id,
-    )
-    generator = torch.Generator().manual_seed(config.seed) if values else None
-    bert = Bert(shape, task.parts, generator=generator)
-    if generator and config.initial_weights == "neighbours":
-        look_at_neighbours(bert, generator)
-    bert.set_dropout(config.dropout)  # of this run; config.json keeps the architecture's own, for fine-tuning
-    return bert
