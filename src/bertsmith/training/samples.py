@@ -69,7 +69,7 @@ class Samples:
         batch = self._batch
         assert batch is not None
         logits = task.guess(bert, batch).masked_lm  # (M, V)
-        best = torch.softmax(logits.float(), dim=-1).topk(min(GUESSES, logits.shape[1]))
+        best = torch.softmax(logits.float().cpu(), dim=-1).topk(min(GUESSES, logits.shape[1]))
         shares = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         named = [[[self._token(i), round(share, 5)] for i, share in zip(*pair, strict=True)] for pair in shares]
         return [self._shown(batch, start, end, named) for start, end in self._sentences]
