@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -11,7 +12,8 @@ import pytest
 
 from bertsmith.cli.main import main
 from bertsmith.errors import BertsmithError
-from bertsmith.export import gate
+from bertsmith.export import gate, graph
+from bertsmith.export.quantise import quantise_dynamic
 from bertsmith.export.run import export
 from bertsmith.inference.predictor import load
 from export.models import HEADS, alone
@@ -36,10 +38,12 @@ SAYS = {
 # In a short run each shape of graph once; the others have no line of their own in it.
 CASES = [
     ("bert", "fill"),
-    ("bert", "tag"),
     ("bert", "answer"),
     ("modernbert", "classify"),
-    *(pytest.param("bert", case, marks=LONG_RUN) for case in ("classify", "multi", "features", "regress", "choose")),
+    *(
+        pytest.param("bert", case, marks=LONG_RUN)
+        for case in ("tag", "classify", "multi", "features", "regress", "choose")
+    ),
     *(pytest.param("modernbert", case, marks=LONG_RUN) for case in ("fill", "tag", "answer", "regress", "choose")),
 ]
 
@@ -114,8 +118,20 @@ def test_the_lines_of_the_readme_give_the_models_answers(exported):
     np.testing.assert_allclose(json.loads(said[-1]), load(folder).embed(["One text.", "Another."]), atol=1e-4)
 
 
+def once(write, kept):
+    """`write`, whose file is kept and copied when it is asked for again."""
+
+    def wrote(bert, mask_id, path):
+        if not kept.exists():
+            write(bert, mask_id, kept)
+        shutil.copy(kept, path)
+
+    return wrote
+
+
 @pytest.mark.filterwarnings("ignore:.*longer than")
-def test_int8_is_smaller_and_close(folder_of, tmp_path, capsys):
+def test_int8_is_smaller_and_close(folder_of, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(graph, "write_graph", once(graph.write_graph, tmp_path / "exact.onnx"))
     folder = folder_of("bert", "classify", hidden_size=64, intermediate_size=256)
     (tmp_path / "calibration.txt").write_text("\n\n".join(gate.SENTENCES), encoding="utf-8")
     dev = tmp_path / "dev.csv"
@@ -146,6 +162,20 @@ def test_what_loses_too_much_is_refused_with_the_numbers(largest, after, folder_
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_rounding_took_is_found(exported, tmp_path):
+    folder, out, _ = exported("bert", "fill")
+    shutil.copytree(out, tmp_path / "rounded")
+    quantise_dynamic(out / "model.onnx", tmp_path / "rounded" / "model.onnx")
+    material = gate.material_for(load(folder), (), gate.LabelledConfig(), None)
+    verdict = gate.compare(load(folder), load(tmp_path / "rounded"), material)
+    assert (verdict.figure, verdict.compared) == ("cosine", len(gate.SENTENCES))
+    assert verdict.largest > gate.SAME
+    with pytest.raises(BertsmithError, match=rf"loses {verdict.loss:.4f} of the cosine .*, and --max-loss is 0\."):
+        verdict.check(0.0, exact=False)
+    with pytest.raises(BertsmithError, match="numbers differ by up to"):
+        verdict.check(1.0, exact=True)
+
+
 def test_a_pretrained_model_is_scored_on_text(tiny_bert, tmp_path):
     text = tmp_path / "dev.txt"
     text.write_text("The patient was given a strong medicine against the pain. A nurse saw the doctor.\n" * 5)
@@ -162,6 +192,7 @@ def test_a_pretrained_model_is_scored_on_text(tiny_bert, tmp_path):
 
 def test_a_sentence_transformers_folder_gives_the_same_vectors(folder_of, tmp_path):
     from sentence_transformers import SentenceTransformer
+    from transformers import AutoModel, AutoTokenizer
 
     for architecture in ("bert", "modernbert"):
         folder, out = folder_of(architecture, "classify"), tmp_path / architecture
@@ -169,6 +200,9 @@ def test_a_sentence_transformers_folder_gives_the_same_vectors(folder_of, tmp_pa
         theirs = SentenceTransformer(str(out), device="cpu").encode(TEXTS[:3])
         np.testing.assert_allclose(theirs, load(folder).embed(TEXTS[:3]), atol=1e-4)
         np.testing.assert_allclose(load(out).embed(TEXTS[:3]), theirs, atol=1e-4)
+        given = AutoTokenizer.from_pretrained(out)(TEXTS[0], return_tensors="pt")
+        states = AutoModel.from_pretrained(out).eval()(**given).last_hidden_state  # (1, T, D)
+        np.testing.assert_allclose(states.mean(1)[0].detach().numpy(), theirs[0], atol=1e-4)
 
 
 def test_help_loads_no_torch():
