@@ -11,10 +11,12 @@ import hashlib
 import json
 import re
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bertsmith.explain.explanation import Explanation
 from bertsmith.safe_text import escape
+
+if TYPE_CHECKING:  # a server reads the page where no torch is
+    from bertsmith.explain.explanation import Explanation
 
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([a-z_]+\.js)";\n', re.MULTILINE)
 _FIRST = "file.js"

@@ -11,7 +11,6 @@ from typing import Any
 
 from bertsmith.errors import ConfigError
 from bertsmith.files import locked, write_text
-from bertsmith.training.checkpoints import list_checkpoints
 
 # What may change when a run goes on: it does not touch the numbers, or (the device) their rounding only.
 _FREE = {"workers", "checkpoint_every_steps", "keep_checkpoints", "on_bad_input", "device", "shard"}
@@ -73,6 +72,8 @@ class RunFolder:
             )
 
     def _trained(self) -> bool:
+        from bertsmith.training.checkpoints import list_checkpoints  # by torch: who only reads a run does without
+
         parts = (RunFolder(path) for kind in ("seeds", "search") for path in self.training.glob(f"{kind}/*"))
         return (
             self.result.exists() or bool(list_checkpoints(self.checkpoints)) or any(part._trained() for part in parts)
