@@ -250,7 +250,7 @@ def test_a_key_is_asked_for_and_never_kept(browser, opened, models):
         page = opened(url=url, wait="#key", expected="401")
         page.fill("#key", "wrong")
         page.click("#send-key")
-        page.wait_for_function("() => document.querySelector('#key').value === ''")
+        page.wait_for_function("() => document.querySelector('#key')?.value === ''")
         page.fill("#key", "a-key")
         page.keyboard.press("Enter")
         page.wait_for_selector(".stage")
