@@ -200,6 +200,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Read when torch is loaded. Beside other busy processes, threads that spin long at each barrier make a step on
     # few cores 10 to 30 times slower (2 s for 50 ms); at this count a machine of our own loses nothing.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    # Nearly every batch of texts has another number of tokens, and for each shape torch and oneDNN keep code, for a
+    # thousand of them if nothing is said: more than a gigabyte, hardly ever used again.
+    os.environ.setdefault("LRU_CACHE_CAPACITY", "64")
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
     warnings.showwarning = _show_warning
     try:
         build_app()(list(sys.argv[1:] if argv is None else argv))

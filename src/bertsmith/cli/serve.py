@@ -1,6 +1,5 @@
 """`bertsmith serve MODEL…`."""
 
-import os
 from importlib.util import find_spec
 from typing import Annotated
 
@@ -25,9 +24,6 @@ def serve(
 ) -> None:
     if any(find_spec(name) is None for name in NEEDED):
         raise ConfigError("serving needs fastapi, uvicorn and prometheus-client: pip install 'bertsmith[serve]'")
-    # Read when oneDNN first multiplies. Nearly every batch has another number of tokens, and for each it keeps code: a
-    # thousand of them, which it keeps by default, took half a gigabyte and were hardly ever used again.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
     from bertsmith.server.models import load_models, named_folders
     from bertsmith.server.run import serve as run
     from bertsmith.server.runs import Runs
