@@ -160,7 +160,10 @@ def end_after_every_failure(
                 made = make()
         except DiskFullError:
             assert_good(out)
-            assert not (out / "README.md").exists()
+            # The card is written last. Where it stands, only its name's way to the disk failed, and all else is there.
+            if (out / "README.md").exists():
+                assert (out / "model.safetensors").exists()
+                assert (out / "training" / "report.html").exists()
         else:
             assert number > 5 * stride
             return made
