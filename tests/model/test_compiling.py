@@ -4,23 +4,27 @@ import pytest
 import torch
 from bert_twins import rows, tiny_bert
 
+from bertsmith.cli.main import main
 from bertsmith.errors import ConfigError
 from bertsmith.model import compiling
-from bertsmith.model.bert import Bert
-from bertsmith.model.compiling import compile_layers
+from bertsmith.model.compiling import check_compiler, compile_layers
 from bertsmith.model.formats import to_hf_tensors
 
 
-def test_a_processor_is_refused():
-    with pytest.raises(ConfigError, match="--compile: the run is on the processor"):
-        compile_layers(tiny_bert())
+def test_a_processor_is_refused_before_anything_is_prepared(tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("A nurse saw the doctor. The doctor saw the nurse.")
+    words = ["pretrain", str(tmp_path / "notes.txt"), "--out", str(tmp_path / "run"), "--compile", "--device", "cpu"]
+    assert main(words) == 2
+    assert "--compile: the run is on the processor" in capsys.readouterr().err
+    assert not list(tmp_path.glob("run/**/*.arrow"))
 
 
 def test_triton_is_asked_for(monkeypatch):
-    monkeypatch.setattr(Bert, "device", torch.device("cuda"))
     monkeypatch.setattr(compiling, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="--compile needs triton"):
-        compile_layers(tiny_bert())
+        check_compiler(torch.device("cuda"))
+    monkeypatch.setattr(compiling, "find_spec", lambda name: True)
+    check_compiler(torch.device("cuda"))
 
 
 @pytest.mark.filterwarnings("ignore")  # of what the compiler does while it looks about
@@ -29,8 +33,6 @@ def test_layers_are_traced_whole_and_compute_the_same(monkeypatch):
     bert, batch = tiny_bert(), rows([6, 3, 1], 6)
     real, names = batch["sequence_ids"].bool(), list(to_hf_tensors(bert))
     usual = bert(**batch)[real]
-    monkeypatch.setattr(Bert, "device", torch.device("cuda"))
-    monkeypatch.setattr(compiling, "find_spec", lambda name: True)
     whole = torch.nn.Module.compile
     calls = []
 

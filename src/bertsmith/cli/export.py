@@ -2,13 +2,16 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from bertsmith.cli.common import ConfigFile, Json, LabelledOptions, Model, answer, print_table, reporter, stdout
 from bertsmith.errors import ConfigError
 from bertsmith.finetune_config import LabelledConfig
+
+if TYPE_CHECKING:
+    from bertsmith.export.run import Exported
 
 
 def export(
@@ -68,16 +71,22 @@ def export(
         max_loss=max_loss,
         reporter=reporter(),
     )
+    _tell(made, as_json)
+
+
+def _tell(made: "Exported", as_json: bool) -> None:
     verdict = made.verdict
     if as_json:
         metrics = {"before": verdict.before, "after": verdict.after, "loss": verdict.loss, "largest": verdict.largest}
-        answer({"out": out, "bytes": made.bytes, "files": made.files, "metrics": metrics, "verdict": asdict(verdict)})
+        answer(
+            {"out": made.out, "bytes": made.bytes, "files": made.files, "metrics": metrics, "verdict": asdict(verdict)}
+        )
         return
     names = verdict.metrics[0] or {verdict.figure: verdict.before}
     after = verdict.metrics[1] or {verdict.figure: verdict.after}
     rows = [(name, f"{names[name]:.4f}", f"{after[name]:.4f}") for name in names]
     print_table(f"on {verdict.scored_on:,}", ("", "before", "after"), rows)
-    said = f"{out}  {made.bytes / 1e6:,.1f} MB; outputs differ by at most {verdict.largest:.2g}"
+    said = f"{made.out}  {made.bytes / 1e6:,.1f} MB; outputs differ by at most {verdict.largest:.2g}"
     stdout().print(said, markup=False, soft_wrap=True)
 
 

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+import torch
+
 from bertsmith.errors import ConfigError
 from bertsmith.model.bert import Bert
 
 
-def compile_layers(bert: Bert) -> None:
-    """Have each layer of the encoder compiled when it is first called. Names and weights stay what they are.
-
-    Layer by layer, since all of a kind are alike: the code of one serves the others.
-
-    Raises:
-        ConfigError: on a processor, where nothing is gained; or without triton, which makes the code.
+def check_compiler(device: torch.device) -> None:
     """
-    if bert.device.type != "cuda":
+    Raises:
+        ConfigError: the device is a processor, where nothing is gained; or triton, which makes the code, is not there.
+    """
+    if device.type != "cuda":
         raise ConfigError(
             "--compile: the run is on the processor, where compiling takes a minute and a step then 2 to 3% less time. "
             "Leave it out."
         )
     if find_spec("triton") is None:
         raise ConfigError("--compile needs triton: pip install triton, or leave it out.")
+
+
+def compile_layers(bert: Bert) -> None:
+    """Have each layer of the encoder compiled when it is first called. Names and weights stay what they are.
+
+    Layer by layer, since all of a kind are alike: the code of one serves the others.
+    """
     for layer in bert.encoder.layers:
         layer.compile()

@@ -16,6 +16,7 @@ from bertsmith.data.prepare import prepare_corpus
 from bertsmith.data.remote_corpus import is_prepared_place, open_place
 from bertsmith.data.shards import PreparedCorpus, open_corpus
 from bertsmith.errors import ConfigError
+from bertsmith.model.compiling import check_compiler
 from bertsmith.model.device import choose_device
 from bertsmith.progress import Reporter, Silent
 from bertsmith.text.wordpiece import WordPiece
@@ -56,7 +57,9 @@ def pretrain(
         StoreError: the store of a remote corpus fails for good; the same call goes on.
         StoppedError: the user stopped the run; it was saved.
     """
-    choose_device(config.device)  # before text is prepared for what cannot be
+    device = choose_device(config.device)  # before text is prepared for what cannot be
+    if config.compile:
+        check_compiler(device)
     run = RunFolder(out)
     ready = _open_prepared(corpus, config) if len(corpus) == 1 else None
     if ready and tokenizer:
