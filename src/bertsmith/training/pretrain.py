@@ -64,14 +64,12 @@ def pretrain(
     ready = _open_prepared(corpus, config) if len(corpus) == 1 else None
     if ready and tokenizer:
         raise ConfigError(f"{corpus[0]} is prepared, and has its tokenizer inside: leave --tokenizer out.")
-    used: list[Config] = [config]
-    if not ready:
-        used += [corpus_config] if tokenizer else [corpus_config, tokenizer_config]
-    settings = {name: value for part in used for name, value in part.model_dump().items()}
+    of_text: list[Config] = [] if ready else [corpus_config] if tokenizer else [corpus_config, tokenizer_config]
+    settings = {name: value for part in (config, *of_text) for name, value in part.model_dump().items()}
     settings |= {} if ready else cleaning_config.chosen()
     settings |= {"corpus": list(corpus), "tokenizer": tokenizer and str(tokenizer)}
     raw = (corpus_config, tokenizer_config, *([cleaning_config] if ready else []))
-    idle = [name for part in raw if part not in used for name in _changed(part)]
+    idle = [name for part in raw if part not in of_text for name in _changed(part)]
 
     def prepare() -> None:
         run.check_same(settings)
