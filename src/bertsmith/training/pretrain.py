@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bertsmith.cleaning_config import CleaningConfig
 from bertsmith.config import Config, CorpusConfig, PretrainConfig, TokenizerConfig
@@ -64,27 +66,15 @@ def pretrain(
     ready = _open_prepared(corpus, config) if len(corpus) == 1 else None
     if ready and tokenizer:
         raise ConfigError(f"{corpus[0]} is prepared, and has its tokenizer inside: leave --tokenizer out.")
-    of_text: list[Config] = [] if ready else [corpus_config] if tokenizer else [corpus_config, tokenizer_config]
-    settings = {name: value for part in (config, *of_text) for name, value in part.model_dump().items()}
-    settings |= {} if ready else cleaning_config.chosen()
-    settings |= {"corpus": list(corpus), "tokenizer": tokenizer and str(tokenizer)}
-    raw = (corpus_config, tokenizer_config, *([cleaning_config] if ready else []))
-    idle = [name for part in raw if part not in of_text for name in _changed(part)]
+    text = _Text(corpus, corpus_config, tokenizer_config, cleaning_config, tokenizer)
+    settings = {**config.model_dump(), **text.settings(prepared=ready is not None)}
 
     def prepare() -> None:
         run.check_same(settings)
-        if idle:
+        if idle := text.idle(prepared=ready is not None):
             reporter.warn(f"{', '.join(idle)}: decided when the corpus or the tokenizer was made, and idle now")
         if not ready:
-            prepare_corpus(
-                corpus,
-                run.corpus,
-                tokenizer=WordPiece.load(tokenizer) if tokenizer else tokenizer_config,
-                config=corpus_config,
-                seed=config.seed,
-                cleaning=Cleaning(cleaning_config),
-                reporter=reporter,
-            )
+            text.prepare(run.corpus, config.seed, reporter)
         run.keep(settings)  # not before: a mistake in the words so far should not stay in the folder
 
     with joined_ranks(config.device, config.batch_size, shard=config.shard) as ranks:
@@ -92,6 +82,45 @@ def pretrain(
         with run.locked(wait_s=ranks.patience_s) if ranks.first else nullcontext():
             ranks.once(prepare)
             return PretrainingRun(run, ready or open_corpus(run.corpus), config, told, ranks).run()
+
+
+@dataclass(frozen=True)
+class _Text:
+    """What is read, and how raw text becomes a prepared corpus; the arguments of `pretrain`."""
+
+    corpus: Sequence[str]
+    config: CorpusConfig
+    tokenizer_config: TokenizerConfig
+    cleaning: CleaningConfig
+    tokenizer: Path | None
+
+    def settings(self, *, prepared: bool) -> dict[str, Any]:
+        """What of it a run was begun with."""
+        values = {name: value for part in self._deciding(prepared) for name, value in part.model_dump().items()}
+        values |= {} if prepared else self.cleaning.chosen()
+        return {**values, "corpus": list(self.corpus), "tokenizer": self.tokenizer and str(self.tokenizer)}
+
+    def idle(self, *, prepared: bool) -> list[str]:
+        """Options that were chosen and decide nothing any more."""
+        raw = (self.config, self.tokenizer_config, *([self.cleaning] if prepared else []))
+        return [name for part in raw if part not in self._deciding(prepared) for name in _changed(part)]
+
+    def prepare(self, out: Path, seed: int, reporter: Reporter) -> None:
+        """Make the prepared corpus, or find it made."""
+        prepare_corpus(
+            self.corpus,
+            out,
+            tokenizer=WordPiece.load(self.tokenizer) if self.tokenizer else self.tokenizer_config,
+            config=self.config,
+            seed=seed,
+            cleaning=Cleaning(self.cleaning),
+            reporter=reporter,
+        )
+
+    def _deciding(self, prepared: bool) -> tuple[Config, ...]:
+        if prepared:
+            return ()
+        return (self.config,) if self.tokenizer else (self.config, self.tokenizer_config)
 
 
 def _open_prepared(corpus: Sequence[str], config: PretrainConfig) -> PreparedCorpus | None:

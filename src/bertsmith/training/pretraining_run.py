@@ -146,10 +146,11 @@ class PretrainingRun:
         """Say what may serve better where little more than word frequencies was learned."""
         under = self.frequency_loss - metrics["mlm_loss"]
         if self.config.architecture == "bert" and under < SLOW_NATS:
+            other = "" if self.config.recipe == "fast" else "--recipe fast, "
             self.reporter.say(
                 f"the loss ended {abs(under):.2f} nats {'under' if under > 0 else 'over'} that of guessing by word "
-                "frequency, where BERT may stay long on a small budget. What may leave it: a longer budget, "
-                "--recipe fast, or --architecture modernbert (rotary positions, masked LM alone) into another --out."
+                f"frequency, where BERT may stay long on a small budget. What may leave it: a longer budget, {other}or "
+                "--architecture modernbert (rotary positions, masked LM alone) into another --out."
             )
 
     def _report(self) -> None:
