@@ -1,8 +1,11 @@
 """The page in a real browser: the whole walk, the keyboard alone, a phone's width, dark; nothing asked of anyone."""
 
+import math
+import re
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import bertsmith
@@ -14,9 +17,15 @@ pytestmark = needs_chromium
 
 TEXT = "The [MASK] saw a medicine in the wards."
 STOPS = [
-    "Words to WordPieces", "Embeddings", "Self-attention", "Feed-forward", "The output O",
-    "Classification layer", "Softmax over V", "The guess W′",
-]  # fmt: skip
+    "Words become tokens",
+    "Embeddings: tokens become vectors",
+    "Self-attention: tokens look at one another",
+    "Feed-forward: each vector by itself",
+    "The output O: the vector at the end",
+    "Classification layer: from place to word",
+    "Softmax: a probability for every word",
+    "The guess W′",
+]
 
 
 @pytest.fixture(scope="module")
@@ -72,22 +81,47 @@ def test_the_whole_walk_shows_the_models_numbers(opened, explained):
     best, probability = explained.guesses(place)[0]
     assert best in page.inner_text(".guess-pill")
     assert f"{100 * probability:.1f}%" in page.inner_text(".guess-pill") or probability < 0.1
-    assert [row[0] for row in rows_of(page, "Guesses at [MASK]")] == [token for token, _ in explained.guesses(place)]
+    told = [row[0] for row in rows_of(page, "Guesses at [MASK]")]
+    assert told == [token for token, _ in explained.guesses(place)[:5]]
+    after = rows_of(page, "The guess after each layer")
+    pieces = [explained.vocabulary[ids[0]] for ids in explained.lens.ids[::-1, 0]]
+    assert [row[1].split()[0] for row in after] == pieces
 
     page.click("#back")
     logits = [row[2] for row in rows_of(page, "The likeliest WordPieces")]
     assert logits == [number(logit) for logit in recording.masked_lm.logits[place]]
-    assert number(recording.masked_lm.log_sum[place]) in page.inner_text(".worked")
+    (dot, power) = page.locator(".worked").all_inner_texts()
+    assert dot.endswith(f" = {logits[0]}")
+    assert _divisor(power) == pytest.approx(math.exp(recording.masked_lm.log_sum[place]), rel=1e-3)
 
-    page.click("#stop-output")
-    after = rows_of(page, "The guess after each layer")
-    pieces = [explained.vocabulary[ids[0]] for ids in explained.lens.ids[::-1, 0]]
-    assert [row[1].split()[0] for row in after] == pieces
     page.click("#stop-embeddings")
     embeddings = recording.embeddings
     firsts = [number(abs(step[place, 0])) for step in (embeddings.word, embeddings.segment, embeddings.position)]
     for value in (*firsts, number(abs(embeddings.summed[place, 0]))):
         assert value in page.inner_text(".worked")
+
+
+def _divisor(worked: str) -> float:
+    """What the softmax divides by, as it is told."""
+    digits, tens = re.search(r"÷ ([\d,.]+\d)(?: × 10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))?, the sum", worked).groups()
+    return float(digits.replace(",", "")) * 10 ** int(
+        (tens or "⁰").translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789"))
+    )
+
+
+def test_a_thread_leads_from_stop_to_stop(opened, explained):
+    page, (evidence,) = opened(explained, width=360), explained.evidence
+    texts = [token.text for token in explained.recording.tokens]
+    for stop in STOPS[1:]:
+        assert page.inner_text(".so-far").startswith("So far at [MASK]: ")
+        page.click("#onward")
+        assert heading(page) == stop
+        assert page.evaluate("document.activeElement.id") == "stop-name"
+        assert page.evaluate("document.querySelector('.walk').getBoundingClientRect().top") >= -1, "read from its top"
+    assert page.locator("#onward").count() == 0
+    most = [place for place in evidence.integrated.argsort()[::-1][:3] if evidence.integrated[place] > 0]
+    said = f": {', '.join(f'“{texts[place]}”' for place in most)} (see Evidence)."
+    assert said in page.inner_text(".panel")
 
 
 def test_attention_is_worked_out_for_the_token_layer_and_head_that_are_chosen(opened, explained):
@@ -101,6 +135,15 @@ def test_attention_is_worked_out_for_the_token_layer_and_head_that_are_chosen(op
     assert [row[0] for row in rows] == [token.text for token in explained.recording.tokens]
     assert [row[2] for row in rows] == [number(score) for score in layer.scores[1, 4]]
     assert [row[3].split()[-1] for row in rows] == [number(weight, 4) for weight in layer.weights[1, 4]]
+    fit, power, mix = page.locator(".worked").all_inner_texts()
+    best = layer.weights[1, 4].argmax()
+    token = explained.recording.tokens[best]
+    spoken = token.text if token.word is None or best in explained.recording.masked else f"“{token.text}”"
+    assert fit.endswith(f"÷ √8 = {number(layer.scores[1, 4, best])}")
+    assert power.endswith(f"= {number(layer.weights[1, 4, best], 4)}")
+    assert _divisor(power) == pytest.approx(np.exp(layer.scores[1, 4].astype(float)).sum(), rel=1e-3)
+    assert mix.endswith(f"= {number(layer.mixed[1, 4, 0])}")
+    assert f"{spoken} ({100 * layer.weights[1, 4, best]:.1f}%)" in page.inner_text(".so-far")
     output = ", ".join(number(value) for value in layer.mixed[1, 4, :4])
     assert output in page.locator(".vector.result").inner_text()
     page.click("#part-feed-forward")

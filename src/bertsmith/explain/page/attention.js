@@ -20,7 +20,7 @@ export function drawAttention(main, x, state, update) {
         h(
           "p",
           {},
-          "A picture a head: rows are tokens that look, columns tokens that are looked at. Layers go down, heads go across.",
+          "A head is one way of looking: by its weights a token takes in what others have to tell (stop 3 of the walk). Each has a picture here: a row for each token that looks, a column for each that is looked at, dark for a large weight. Layers go down, heads go across. They are named by where they mostly look, and counted:",
         ),
         legend(x, state, update),
         grid(x, state, update, tokens),

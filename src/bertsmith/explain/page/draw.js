@@ -63,7 +63,7 @@ export function digits(values, size, shown = 4) {
 
 /** A vector with its name: strip, first numbers, size. */
 export function vector(name, values, size, kind = "") {
-  const shown = values.length < size ? `first ${values.length} of ${size} values` : `${size} values`;
+  const shown = values.length < size ? `first ${values.length} of ${size} numbers` : `${size} numbers`;
   return h(
     "div",
     { class: `vector ${kind}` },
@@ -72,6 +72,15 @@ export function vector(name, values, size, kind = "") {
     digits(values, size),
     h("span", { class: "quiet" }, shown),
   );
+}
+
+/** A token as it is spoken of in a sentence. */
+export const spoken = (x, place) => (x.masked.has(place) || x.special(place) ? x.text(place) : `“${x.text(place)}”`);
+
+/** What has become of the token that is followed: the thread from stop to stop. */
+export function soFar(x, place, ...words) {
+  const name = h("b", { class: x.masked.has(place) ? "mask" : null }, spoken(x, place));
+  return h("p", { class: "so-far" }, h("span", { class: "so-far-name" }, "So far at ", name, ": "), words);
 }
 
 /** A bar of a share of one, with the share beside it. */

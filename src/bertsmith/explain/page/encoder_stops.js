@@ -1,202 +1,231 @@
 // The stops from the words to O, but for attention: what they say of the token that is followed.
 
 import { whichHead } from "./attention_stop.js";
-import { bar, formula, h, indexed, sub, tableOf, vector } from "./draw.js";
-import { byFalling, decimal, percent } from "./numbers.js";
+import { bar, formula, h, indexed, soFar, spoken, sub, tableOf, vector } from "./draw.js";
+import { byFalling, decimal, percent, plus } from "./numbers.js";
 
 export function piecesStop(x, state) {
-  const rows = x.tokens.map((token, place) => ({
-    mark: place === state.place ? "followed" : "",
+  const pair = x.data.texts.length > 1;
+  const place = state.place;
+  const rows = x.tokens.map((token, each) => ({
+    mark: each === place ? "followed" : "",
     cells: [
-      indexed("W", place + 1),
+      indexed("W", each + 1),
       h("b", {}, token.text),
       String(token.id),
-      token.word === null
-        ? "added"
-        : `“${x.slice(token.segment, token.start, token.end)}”, ${token.start}–${token.end}`,
-      token.segment === 0 ? "A" : "B",
+      token.word === null ? h("span", { class: "quiet" }, "added") : inText(x, token),
+      ...(pair ? [token.segment === 0 ? "A" : "B"] : []),
     ],
   }));
-  const columns = ["place", "WordPiece", { name: "id", number: true }, "characters", "segment"];
+  const columns = ["place", "token", { name: "number", number: true }, "characters of the text"];
   return [
     h(
       "p",
       {},
-      "A model reads numbers. The text is cut into pieces of its vocabulary; “##” says that a piece goes on with the word before. ",
-      h("b", {}, "[CLS]"),
-      " opens the sequence and ",
-      h("b", {}, "[SEP]"),
-      " closes each text.",
+      "A model computes with numbers. So the text is cut into ",
+      h("b", {}, "tokens"),
+      `: words or pieces of words (WordPieces), out of the ${x.config.vocab_size.toLocaleString("en")} that this model knows, its `,
+      h("b", {}, "vocabulary"),
+      ". Each goes in as its number in that list. “##” goes on with the word before; [CLS] opens the sequence, and [SEP] closes each text.",
     ),
     x.masked.size > 0 &&
       h(
         "p",
         {},
-        h("b", { class: "mask" }, "[MASK]"),
-        " is a piece like any other, with an id of its own. It holds the place of a word that the model is to guess. What stood there, the model never sees.",
+        mask(),
+        " has a number too, the same whatever word it hides. That word the model is not given anywhere.",
       ),
-    tableOf("The tokens", columns, rows),
+    tableOf("The tokens", [...columns, ...(pair ? ["segment"] : [])], rows),
+    x.masked.has(place)
+      ? soFar(x, place, `the number ${x.tokens[place].id}, which says that a word is hidden, and not which.`)
+      : soFar(x, place, `the number ${x.tokens[place].id}.`),
   ];
+}
+
+const mask = () => h("b", { class: "mask" }, "[MASK]");
+
+function inText(x, token) {
+  const where = h("span", { class: "quiet" }, `${token.start}–${token.end}`);
+  return [`“${x.slice(token.segment, token.start, token.end)}” `, where];
 }
 
 export function embeddingsStop(x, state) {
-  const size = x.config.hidden_size;
-  const at = (name) => x.array(`embeddings.${name}`).at(state.place).values;
+  const { place } = state,
+    size = x.config.hidden_size;
+  const at = (name) => x.array(`embeddings.${name}`).at(place).values;
   const names = {
-    word: `“${x.text(state.place)}”`,
-    segment: `segment ${x.tokens[state.place].segment === 0 ? "A" : "B"}`,
-    position: `place ${state.place + 1}`,
+    word: `token ${spoken(x, place)}`,
+    segment: `segment ${x.tokens[place].segment === 0 ? "A" : "B"}`,
+    position: `place ${place + 1}`,
   };
   const parts = Object.keys(names).filter((name) => x.has(`embeddings.${name}`));
-  const firsts = parts
-    .map((name) => decimal(at(name)[0]))
-    .join(" + ")
-    .replaceAll("+ −", "− ");
+  const firsts = parts.map((name) => decimal(at(name)[0]));
   return [
     h(
       "p",
       {},
+      "Each token becomes a ",
+      h("b", {}, "vector"),
       parts.length > 1
-        ? "Each token becomes a vector: what was learned for the piece, plus what was learned for its segment, plus what was learned for its place."
-        : "Each token becomes the vector that was learned for the piece. Places come in later: queries and keys are turned by them.",
+        ? ` of ${size} numbers: the one that training found for the token, plus one for its segment (A is the first text, B the second), plus one for its place.`
+        : ` of ${size} numbers, which training found for it. Places come in later: queries and keys are turned by them.`,
     ),
-    x.masked.has(state.place) &&
-      h(
-        "p",
-        {},
-        "Every [MASK] begins as this same vector. It says only “something is missing here”; all that it comes to mean, it hears from the other words in the layers above.",
-      ),
     formula(
       h("var", {}, "x"),
-      " = LayerNorm(",
+      " = LayerNorm( ",
       parts.map((name, index) => [index ? " + " : "", h("var", {}, "E"), sub(name)]),
-      ")",
+      " )",
     ),
-    parts.map((name) => vector(names[name], at(name), size)),
-    parts.length > 1 && vector("their sum", at("summed"), size),
-    parts.length > 1 && h("p", { class: "worked" }, `first value: ${firsts} = ${decimal(at("summed")[0])}`),
-    vector("LayerNorm of it", at("normed"), size, "result"),
     h(
       "p",
       { class: "quiet" },
-      "LayerNorm shifts and scales the vector to mean 0 and deviation 1, then by two learned values a component.",
+      "A vector is drawn as a strip, a cell a number: orange above zero, blue below, pale near it.",
     ),
+    parts.map((name) => vector(names[name], at(name), size)),
+    parts.length > 1 && [
+      vector("their sum", at("summed"), size),
+      h("p", { class: "worked" }, `first number: ${plus(...firsts)} = ${decimal(at("summed")[0])}`),
+    ],
+    vector([h("var", {}, "x"), " = LayerNorm of it"], at("normed"), size, "result"),
+    h(
+      "p",
+      { class: "quiet" },
+      "LayerNorm brings the numbers of a vector to a common size: to mean 0 and deviation 1, then each times a learned number and plus another.",
+    ),
+    soFar(x, place, beginning(x, place, parts)),
   ];
+}
+
+/** What x says of its token, and what it cannot. */
+function beginning(x, place, parts) {
+  const where = parts.includes("position") ? `, at place ${place + 1}` : "";
+  const segment = where && x.data.texts.length > 1 ? ` of segment ${x.tokens[place].segment === 0 ? "A" : "B"}` : "";
+  return x.masked.has(place)
+    ? [
+        h("var", {}, "x"),
+        ` says “a word is hidden${where}${segment}”. In any other text it would say the same; which word is missing in this one, the other tokens have to tell.`,
+      ]
+    : [h("var", {}, "x"), ` says “${x.text(place)}${where}${segment}”. Of the other tokens it knows nothing yet.`];
 }
 
 export function feedForwardStop(x, state, update) {
-  const size = x.config.hidden_size,
+  const { layer, place } = state,
+    size = x.config.hidden_size,
     inner = x.config.intermediate_size;
-  const at = (name) => x.ofLayer(name, state.layer, state.place);
+  const at = (name) => x.ofLayer(name, layer, place);
   const first = (name) => decimal(at(name)[0]);
-  const before =
-    state.layer === 0
-      ? x.array("embeddings.normed").at(state.place).values
-      : x.ofLayer("output", state.layer - 1, state.place);
-  const added = `first value: ${decimal(before[0])} + ${first("attended")} = ${first("attention_sum")}`;
+  const before = layer === 0 ? x.array("embeddings.normed").at(place).values : x.ofLayer("output", layer - 1, place);
   const own = x.modern ? "attention_sum" : "attention_output";
+  const added = (one, other, sum) => h("p", { class: "worked" }, `first number: ${plus(one, other)} = ${sum}`);
+  const named = (letter, words) => [h("var", {}, letter), words];
   return [
     h(
       "p",
       {},
-      "What the heads brought is put together by a matrix and added to what the token was before: it keeps itself and adds what it heard. Then the token thinks on its own: a wider layer, GELU, and back.",
+      `What the ${x.heads} heads took in is put side by side, led through a matrix, and `,
+      h("b", {}, "added"),
+      ` to the vector: ${spoken(x, place)} stays what it was, and gains what it heard.`,
+    ),
+    h(
+      "p",
+      {},
+      "Then each vector is worked on alone. ",
+      x.modern
+        ? `A matrix widens it to ${inner} numbers; GELU brings those below zero to about zero; they are multiplied with ${inner} more, by another matrix, and a last matrix narrows them again.`
+        : `A matrix widens it to ${inner} numbers, GELU brings those below zero to about zero, a second matrix narrows it again.`,
+      " That is added, too.",
     ),
     whichHead(x, state, update, false),
-    x.modern
-      ? formula(
-          h("var", {}, "a"),
-          " = ",
-          h("var", {}, "x"),
-          " + heads · W",
-          sub("O"),
-          ",   ",
-          h("var", {}, "y"),
-          " = ",
-          h("var", {}, "a"),
-          " + (GELU(LN(a)W₁) ∗ LN(a)W₂) W₃",
-        )
-      : formula(
-          h("var", {}, "a"),
-          " = LayerNorm(",
-          h("var", {}, "x"),
-          " + heads · W",
-          sub("O"),
-          "),   ",
-          h("var", {}, "y"),
-          " = LayerNorm(",
-          h("var", {}, "a"),
-          " + W₂ GELU(W₁ ",
-          h("var", {}, "a"),
-          "))",
-        ),
-    vector("x, before", before, size),
-    vector("from the heads", at("attended"), size),
-    h("p", { class: "worked" }, added.replaceAll("+ −", "− ")),
-    vector(x.modern ? "LayerNorm of the sum" : "a = LayerNorm of the sum", at("attention_output"), size),
-    vector(x.modern ? "widened" : "W₁ a, widened", at("widened"), inner),
-    vector(x.modern ? "GELU of it, gated" : "GELU of it", at("activated"), inner),
-    vector("back to the width", at("fed"), size),
-    h(
-      "p",
-      { class: "worked" },
-      `first value: ${first(own)} + ${first("fed")} = ${first("fed_sum")}`.replaceAll("+ −", "− "),
-    ),
-    vector(`y, out of layer ${state.layer + 1}`, at("output"), size, "result"),
+    layerFormula(x),
+    vector(named("x", layer === 0 ? ", from the embeddings" : `, out of layer ${layer}`), before, size),
+    vector("heads, joined", at("attended"), size),
+    added(decimal(before[0]), first("attended"), first("attention_sum")),
+    vector(x.modern ? "LayerNorm of the sum" : named("a", " = LayerNorm of the sum"), at("attention_output"), size),
+    vector("widened", at("widened"), inner),
+    vector(x.modern ? "GELU of it, times others" : "GELU of it", at("activated"), inner),
+    vector("narrowed", at("fed"), size),
+    added(first(own), first("fed"), first("fed_sum")),
+    vector(named("y", `, out of layer ${layer + 1}`), at("output"), size, "result"),
+    soFar(x, place, afterLayer(x, layer)),
   ];
 }
 
-export function outputStop(x, state, update) {
-  const place = state.place;
+function layerFormula(x) {
+  const [a, X, y] = ["a", "x", "y"].map((letter) => h("var", {}, letter));
+  const again = () => a.cloneNode(true);
+  const names = x.modern ? "LN: LayerNorm; join, widen, widen′, narrow" : "join, widen, narrow";
+  const widths = h("span", { class: "quiet" }, `${names}: a learned matrix each`);
+  return x.modern
+    ? formula(
+        a,
+        " = ",
+        X,
+        " + join(heads)\n",
+        y,
+        " = ",
+        again(),
+        " + narrow( GELU( widen(LN ",
+        again(),
+        ") ) ∗ widen′(LN ",
+        again(),
+        ") )\n",
+        widths,
+      )
+    : formula(
+        a,
+        " = LayerNorm( ",
+        X,
+        " + join(heads) )\n",
+        y,
+        " = LayerNorm( ",
+        again(),
+        " + narrow( GELU( widen(",
+        again(),
+        ") ) ) )\n",
+        widths,
+      );
+}
+
+function afterLayer(x, layer) {
+  const y = () => h("var", {}, "y");
+  return layer + 1 < x.layers
+    ? [
+        y(),
+        `, after layer ${layer + 1} of ${x.layers}. The next layer does the same to `,
+        y(),
+        ", with matrices of its own. What is looked at there has itself looked at others by then.",
+      ]
+    : [y(), `, after the last of ${x.layers} layers.`];
+}
+
+export function outputStop(x, state) {
+  const { place } = state,
+    size = x.config.hidden_size;
+  const output = () => indexed("O", place + 1);
   return [
     h(
       "p",
       {},
-      `After ${x.layers} layers the token is `,
-      indexed("O", place + 1),
-      ": a vector of the same width, but now it holds what the sentence says about this place.",
+      `After ${x.layers} layers of attention and feed-forward, the vector at ${spoken(x, place)} is `,
+      output(),
+      `: still ${size} numbers, but other ones.`,
     ),
-    vector(
-      h("span", {}, indexed("O", place + 1), ` of ${x.text(place)}`),
-      x.array("output").at(place).values,
-      x.config.hidden_size,
-      "result",
-    ),
-    lens(x, place),
+    vector([h("var", {}, "x"), ", at the start"], x.array("embeddings.normed").at(place).values, size),
+    vector([output(), ", at the end"], x.array("output").at(place).values, size, "result"),
     heard(x, place),
-  ];
-}
-
-/** The guess after each layer. */
-function lens(x, place) {
-  const found = x.data.lens;
-  const index = found ? found.places.indexOf(place) : -1;
-  if (index < 0) return null;
-  const rows = found.ids
-    .map((layer, depth) => ({
-      mark: "",
-      cells: [
-        depth === 0 ? "embeddings" : `layer ${depth}`,
-        h(
-          "span",
-          { class: "pieces" },
-          layer[index].slice(0, 3).map((id) => h("span", { class: "piece" }, x.piece(id))),
+    x.masked.has(place)
+      ? soFar(
+          x,
+          place,
+          output(),
+          ", the vector of [MASK]: what the rest of the text tells of the word that is missing here. In another text it would be another.",
+        )
+      : soFar(
+          x,
+          place,
+          output(),
+          `, what ${spoken(x, place)} means in this text. In another it would be another vector.`,
         ),
-        bar(found.probabilities[depth][index][0], percent(found.probabilities[depth][index][0])),
-      ],
-    }))
-    .reverse();
-  return [
-    h("h3", {}, "If the encoder ended earlier"),
-    h(
-      "p",
-      {},
-      "The last steps of the walk, taken at each layer instead of the last: this is how the guess forms on the way up.",
-    ),
-    tableOf(
-      "The guess after each layer",
-      ["after", "likeliest", { name: "probability of the first", number: true }],
-      rows,
-    ),
   ];
 }
 
@@ -207,12 +236,12 @@ function heard(x, place) {
     .slice(0, 6)
     .map((other) => ({ mark: "", cells: [h("b", {}, x.text(other)), bar(flow[other], percent(flow[other]))] }));
   return [
-    h("h3", {}, "Whom it has heard"),
+    h("h3", {}, "What it is made of"),
     h(
       "p",
       {},
-      "How much of each token has reached this one through all layers, if only attention carried it (rollout).",
+      "Roughly so much of it comes from each token, by rollout: the mean weights of each layer’s heads, and as much for what a token keeps of itself, followed back to the start.",
     ),
-    tableOf(`What has reached ${x.text(place)}`, ["token", { name: "share", number: true }], rows),
+    tableOf(`What has reached ${x.text(place)}`, ["token", { name: "share of all", number: true }], rows),
   ];
 }

@@ -19,7 +19,7 @@ export function drawEvidence(main, x, state, update) {
   const found = x.data.evidence[state.target];
   const method = METHODS[state.method];
   const shares = found && (method.key === "rollout" ? rolloutOf(x, found) : found[method.key]);
-  const words = section("which-words", "Which words made it", [
+  const words = section("which-words", x.data.task ? "Which words made it" : "Which words made the guess", [
     found ? evidence(x, state, update, { found, method, shares }) : h("p", { class: "note" }, noEvidence(x)),
     found && x.data.task && everyShare(x, shares),
   ]);
@@ -55,7 +55,7 @@ function evidence(x, state, update, { found, method, shares }) {
       targets.length > 1 && picker("target", "For", targets, state.target, (target) => update({ target })),
       picker("method", "By", methods, state.method, (chosen) => update({ method: chosen })),
     ),
-    h("p", { class: "quiet" }, `For the ${found.target}.`),
+    h("p", { class: "quiet" }, `What is explained: F, the ${found.target}.`),
     highlighted(x, shares),
     h("p", { class: "key" }, key("for", "for it"), " ", key("against", "against it")),
     told(x, found, method, shares),
@@ -89,7 +89,7 @@ function told(x, found, method, shares) {
       h(
         "p",
         {},
-        "The words’ vectors are led from [MASK] to the words themselves in small steps, and at each the slope of the output is taken. So the shares add up to what knowing the words changed:",
+        "The words’ vectors are led from that of [MASK] to their own in small steps, and at each the slope of F is taken. So the shares add up to what knowing the words changed:",
       ),
       formula("Σ shares = ", h("var", {}, "F"), "(sentence) − ", h("var", {}, "F"), "(every word hidden)"),
       h(
@@ -109,7 +109,7 @@ function told(x, found, method, shares) {
       h(
         "p",
         {},
-        "How fast the output would grow if a word’s vector were made longer. Quick, and blind to what lies further off.",
+        "How fast F would grow if a word’s vector were made longer. Quick, and blind to what lies further off.",
       ),
       formula(
         "share",
@@ -129,7 +129,7 @@ function told(x, found, method, shares) {
     h(
       "p",
       {},
-      `How much of each token has reached ${x.text(found.place)} through all layers, by attention alone; it asks nothing about the output. The shares sum to 1.`,
+      `How much of each token has reached ${x.text(found.place)} through all layers, by attention alone; it asks nothing about F. The shares sum to 1.`,
     ),
   ];
 }

@@ -1,44 +1,51 @@
-// The stops above O: the guess at a token, or what a fine-tuned model says.
+// The stops above O but for the guess: how words are compared, and the head of a fine-tuned model.
 
-import { bar, formula, h, indexed, strip, sub, tableOf, vector } from "./draw.js";
-import { byFalling, decimal, percent } from "./numbers.js";
+import { bar, formula, h, indexed, soFar, strip, sub, tableOf, vector } from "./draw.js";
+import { byFalling, decimal, dotProduct, percent, plus, powerOfE } from "./numbers.js";
 import { drawAnswer } from "./answers.js";
 
 const at = (x, name, place) => x.array(`masked_lm.${name}`).at(place).values;
+const vocabulary = (x) => x.config.vocab_size.toLocaleString("en");
 
 export function classificationStop(x, state) {
-  const size = x.config.hidden_size;
+  const { place } = state,
+    size = x.config.hidden_size;
+  const [dense, activated] = [at(x, "dense", place), at(x, "activated", place)];
+  const output = () => indexed("O", place + 1);
+  const matrix = h("span", {}, h("var", {}, "M"), " ", output(), x.modern ? null : [" + ", h("var", {}, "b")]);
   return [
     h(
       "p",
       {},
-      "Only this token’s ",
-      indexed("O", state.place + 1),
-      " goes on. One more layer turns it into a vector that can be compared with the vectors of words.",
+      "For the guess at this place only ",
+      output(),
+      " goes on. It tells what the place is like; one more layer turns that into ",
+      h("var", {}, "h"),
+      `, what the vector of the word should be like. (A classification: the classes are the ${vocabulary(x)} WordPieces.)`,
     ),
     formula(
       h("var", {}, "h"),
       " = LayerNorm( GELU( ",
-      h("var", {}, "W"),
-      " ",
-      indexed("O", state.place + 1),
-      x.modern ? " ) )" : [" + ", h("var", {}, "b"), " ) )"],
+      matrix.cloneNode(true),
+      " ) )",
+      h(
+        "span",
+        { class: "quiet" },
+        x.modern ? "\nM: a learned matrix" : "\nM, b: a learned matrix and a learned vector",
+      ),
     ),
-    vector(indexed("O", state.place + 1), x.array("output").at(state.place).values, size),
-    vector("dense", at(x, "dense", state.place), size),
-    vector("GELU", at(x, "activated", state.place), size),
-    h(
-      "p",
-      { class: "worked" },
-      `first value: GELU(${decimal(at(x, "dense", state.place)[0])}) = ${decimal(at(x, "activated", state.place)[0])}`,
-    ),
-    vector("h = LayerNorm of it", at(x, "normed", state.place), size, "result"),
+    vector(output(), x.array("output").at(place).values, size),
+    vector(matrix, dense, size),
+    vector("GELU of it", activated, size),
+    h("p", { class: "worked" }, `first number: GELU(${decimal(dense[0])}) = ${decimal(activated[0])}`),
+    vector([h("var", {}, "h"), " = LayerNorm of it"], at(x, "normed", place), size, "result"),
+    soFar(x, place, h("var", {}, "h"), ", the vector that a fitting word would have."),
   ];
 }
 
 export function softmaxStop(x, state) {
   const guesses = x.guess(state.place);
-  const logSum = x.array("masked_lm.log_sum").values[state.place];
+  const [best] = guesses;
   const rows = guesses.map((guess, index) => ({
     mark: index === 0 ? "followed" : "",
     cells: [
@@ -52,9 +59,15 @@ export function softmaxStop(x, state) {
     h(
       "p",
       {},
-      `Each of the ${x.config.vocab_size.toLocaleString("en")} WordPieces has the word embedding that it came in with. The better `,
+      "Every WordPiece has a vector already: its word embedding ",
+      h("var", {}, "E"),
+      " (stop 2). The dot product of ",
       h("var", {}, "h"),
-      " points along one, the higher that piece’s logit. Softmax makes the logits probabilities.",
+      ` with it, plus a learned number `,
+      h("var", {}, "b"),
+      " of its own (the bias), is the WordPiece’s ",
+      h("b", {}, "logit"),
+      ", its score. Softmax makes probabilities of all scores; they sum to 1.",
     ),
     formula(
       "logit",
@@ -70,155 +83,51 @@ export function softmaxStop(x, state) {
       ",   ",
       h("var", {}, "p"),
       sub("w"),
-      " = exp(logit",
-      sub("w"),
-      ") / Σ",
+      " = ",
+      power("logit", sub("w")),
+      " / Σ",
       sub("v"),
-      " exp(logit",
-      sub("v"),
-      ")",
+      " ",
+      power("logit", sub("v")),
+      h("span", { class: "quiet" }, "\nfor each WordPiece w; the sum goes over all of them"),
     ),
-    vector("h", at(x, "normed", state.place), x.config.hidden_size),
+    vector(h("var", {}, "h"), at(x, "normed", state.place), x.config.hidden_size),
     tableOf(
       "The likeliest WordPieces",
-      ["piece", "its word embedding", { name: "logit", number: true }, { name: "probability", number: true }],
+      ["WordPiece", "its vector E", { name: "logit", number: true }, { name: "probability", number: true }],
       rows,
     ),
-    workedLogit(x, state.place, guesses[0], logSum),
-  ];
-}
-
-function workedLogit(x, place, best, logSum) {
-  const row = x.array("masked_lm.rows").at(place, 0).values,
-    vectorOf = at(x, "normed", place);
-  const terms = Array.from(row.subarray(0, 3), (value, index) => `${decimal(vectorOf[index])} × ${decimal(value)}`);
-  return h(
-    "p",
-    { class: "worked" },
-    h("b", {}, best.piece),
-    `: ${terms.join(" + ")} + … (${x.config.hidden_size} products) + ${decimal(best.bias)} = ${decimal(best.logit)};  exp(${decimal(best.logit)}) ÷ Σ = exp(${decimal(best.logit)} − ${decimal(logSum)}) = ${percent(best.probability)}`.replaceAll(
-      "+ −",
-      "− ",
+    workedLogit(x, state.place, best),
+    soFar(
+      x,
+      state.place,
+      "of all WordPieces ",
+      h("b", {}, best.piece),
+      ` fits best: probability ${percent(best.probability)}.`,
     ),
-  );
-}
-
-export function guessStop(x, state, update) {
-  const masked = x.masked.has(state.place);
-  const guesses = x.guess(state.place);
-  return [
-    filled(x, state.place, guesses[0].piece),
-    masked
-      ? h(
-          "p",
-          {},
-          indexed("W′", state.place + 1),
-          " is the likeliest WordPiece at [MASK]. It was never in the sentence: it was read out of what the other words said.",
-        )
-      : h(
-          "p",
-          {},
-          "This token is in plain sight, so guessing it is easy. Hide it, below, to see what the rest of the sentence says about it.",
-        ),
-    guessTable(`Guesses at ${x.text(state.place)}`, guesses),
-    hideAnother(x, state, update),
-    nextSentence(x),
   ];
 }
 
-/** The text with the guess where the token stood. */
-function filled(x, place, piece) {
-  const { segment, start, end } = x.tokens[place];
-  if (x.special(place)) return null;
-  const before = x.slice(segment, 0, start);
-  return h(
-    "p",
-    { class: "filled", dir: "auto" },
-    piece.startsWith("##") ? before.trimEnd() : before,
-    h("span", { class: "answer" }, piece.replace(/^##/, "")),
-    x.slice(segment, end, undefined),
-  );
-}
+const power = (...exponent) => [h("i", {}, "e"), h("sup", {}, exponent)];
 
-function guessTable(caption, guesses) {
-  const rows = guesses.map((guess, index) => ({
-    mark: index === 0 ? "followed" : "",
-    cells: [h("b", {}, guess.piece), bar(guess.probability, percent(guess.probability))],
-  }));
-  return tableOf(caption, ["piece", { name: "probability", number: true }], rows);
-}
-
-/** Any other word hidden instead, as it was worked out before. */
-function hideAnother(x, state, update) {
-  const found = x.data.hidden_words;
-  if (!found.length) return null;
-  const name = (word) => word.places.map((place) => x.text(place).replace(/^##/, "")).join("");
-  const chosen = found[state.hidden];
+function workedLogit(x, place, best) {
+  const logit = decimal(best.logit);
+  const dot = dotProduct(at(x, "normed", place), x.array("masked_lm.rows").at(place, 0).values, x.config.hidden_size);
+  const sum = powerOfE(x.array("masked_lm.log_sum").values[place]);
   return [
-    h("h3", {}, x.masked.size ? "Hide another word too" : "Hide a word"),
     h(
       "p",
-      {},
-      "The shade under a word is the probability that it is given when it is hidden: pale words are surprises.",
+      { class: "worked" },
+      "logit of ",
+      h("b", {}, best.piece),
+      `: h · E + b = ${plus(dot, decimal(best.bias))} = ${logit}`,
     ),
-    h(
-      "div",
-      { class: "words", role: "group", "aria-label": "Words to hide" },
-      found.map((word, index) =>
-        h(
-          "button",
-          {
-            class: "word",
-            id: `hide-${index}`,
-            "aria-pressed": index === state.hidden ? "true" : "false",
-            style: { "--share": Math.min(...word.own).toFixed(4) },
-            "aria-label":
-              index === state.hidden
-                ? `[MASK] hides ${name(word)}`
-                : `${name(word)}: hide it; its probability is then ${percent(Math.min(...word.own))}`,
-            onclick: () => update({ hidden: index === state.hidden ? null : index }),
-          },
-          index === state.hidden ? "[MASK]" : name(word),
-        ),
-      ),
-    ),
-    chosen &&
-      h(
-        "div",
-        { "aria-live": "polite" },
-        chosen.places.map((place, index) => [
-          h("p", {}, "Where ", h("b", {}, x.text(place)), ` stood (probability ${percent(chosen.own[index])}):`),
-          guessTable(
-            `Guesses for ${x.text(place)}, hidden`,
-            chosen.ids[index]
-              .slice(0, 5)
-              .map((id, rank) => ({ piece: x.piece(id), probability: chosen.probabilities[index][rank] })),
-          ),
-        ]),
-      ),
-  ];
-}
-
-function nextSentence(x) {
-  const found = x.data.next_sentence;
-  if (!found) return null;
-  const rows = ["B follows A", "B is from elsewhere"].map((text, index) => ({
-    mark: "",
-    cells: [text, decimal(found.logits[index]), bar(found.probabilities[index], percent(found.probabilities[index]))],
-  }));
-  return [
-    h("h3", {}, "Next sentence"),
     h(
       "p",
-      {},
-      "From O",
-      sub("1"),
-      ", that of [CLS], pooled (dense, tanh), one more matrix says whether the second text follows the first.",
-    ),
-    tableOf(
-      "Next-sentence prediction",
-      ["what it says", { name: "logit", number: true }, { name: "probability", number: true }],
-      rows,
+      { class: "worked" },
+      "its probability: ",
+      power(logit),
+      ` = ${powerOfE(best.logit)}; ÷ ${sum}, the sum of that over all ${vocabulary(x)}, = ${percent(best.probability)}`,
     ),
   ];
 }
@@ -244,12 +153,12 @@ export function taskStop(x, state) {
     h(
       "p",
       {},
-      `In fine-tuning the layer that guesses words was put aside, and a small one for the task put in its place. It reads ${read}.`,
+      `In fine-tuning the layers that guess words were put aside, and a small one for the task put in their place: a matrix M and a vector b, learned from labelled examples. It reads the vector at ${read}.`,
     ),
     places.length > 1 &&
       places.indexOf(state.place) < 0 &&
       h("p", { class: "note" }, "The token that you follow is not read by this task; shown is the first that is."),
-    formula("logits = ", h("var", {}, "W r"), " + ", h("var", {}, "b")),
+    formula("logits = ", h("var", {}, "M r"), " + ", h("var", {}, "b")),
     vector(
       h("span", {}, "r, read at ", h("b", {}, x.text(place))),
       x.array("task.read").at(index).values,

@@ -54,6 +54,32 @@ export function percent(share) {
   return share >= 0.0001 ? `${(100 * share).toFixed(2)}%` : `${(100 * share).toExponential(1)}%`;
 }
 
+/** e to a power, as people read it: 20,456, or 4.85 × 10⁸. */
+export function powerOfE(exponent) {
+  const value = Math.exp(exponent);
+  if (value >= 0.01 && value < 1e7)
+    return value.toLocaleString("en", { maximumFractionDigits: value < 100 ? 3 : value < 1000 ? 1 : 0 });
+  const [digits, tens] = value.toExponential(2).split("e");
+  const raised = Array.from(tens.replace("+", ""), (each) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(each)]);
+  return `${digits} × 10${raised.join("")}`;
+}
+
+/** Terms added up: a minus takes the place of its plus. */
+export function plus(...terms) {
+  return terms.join(" + ").replaceAll("+ −", "− ");
+}
+
+/** A product of two numbers, the second in brackets if it is below zero. */
+export function times(one, other) {
+  const second = decimal(other);
+  return `${decimal(one)} × ${second.startsWith("−") ? `(${second})` : second}`;
+}
+
+/** The dot product of two vectors of so many numbers, its first three products written out. */
+export function dotProduct(one, other, size) {
+  return `${plus(...Array.from(one.subarray(0, 3), (value, index) => times(value, other[index])))} + … (${size} products)`;
+}
+
 /** The largest absolute value, to scale colours by. */
 export function largest(values) {
   let most = 0;
