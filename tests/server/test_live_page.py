@@ -286,7 +286,7 @@ def test_the_keyboard_alone_is_enough(opened, models):
     tab_to("model")
     tab_to("ask-text")
     page.keyboard.press("ArrowRight")
-    assert page.inner_text("#stop-name") == "Words to WordPieces", "arrows belong to the text while one types"
+    assert page.inner_text("#stop-name") == "Words become tokens", "arrows belong to the text while one types"
     tab_to("Hide saw")
     page.keyboard.press("Enter")
     wait_for_answer(page)
@@ -296,7 +296,7 @@ def test_the_keyboard_alone_is_enough(opened, models):
     assert page.input_value("#ask-text") == TEXT
     tab_to("forward")
     page.keyboard.press("Enter")
-    assert page.inner_text("#stop-name") == "Embeddings"
+    assert page.inner_text("#stop-name") == "Embeddings: tokens become vectors"
 
 
 @pytest.mark.parametrize("dark", [False, True])

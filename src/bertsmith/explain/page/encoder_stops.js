@@ -124,7 +124,7 @@ export function feedForwardStop(x, state, update) {
       {},
       `What the ${x.heads} heads took in is put side by side, led through a matrix, and `,
       h("b", {}, "added"),
-      ` to the vector: ${spoken(x, place)} stays what it was, and gains what it heard.`,
+      ` to the vector: ${spoken(x, place)} stays what it was, and gains what it took in.`,
     ),
     h(
       "p",
@@ -212,7 +212,7 @@ export function outputStop(x, state) {
     ),
     vector([h("var", {}, "x"), ", at the start"], x.array("embeddings.normed").at(place).values, size),
     vector([output(), ", at the end"], x.array("output").at(place).values, size, "result"),
-    heard(x, place),
+    madeOf(x, place),
     x.masked.has(place)
       ? soFar(
           x,
@@ -230,7 +230,7 @@ export function outputStop(x, state) {
 }
 
 /** Attention rollout. */
-function heard(x, place) {
+function madeOf(x, place) {
   const flow = x.array("rollout").at(place).values;
   const rows = byFalling(flow)
     .slice(0, 6)

@@ -81,7 +81,7 @@ function lens(x, place) {
     h(
       "p",
       {},
-      "The vector at this place after each layer, put through the classification layer and softmax as if it were the last. In the lowest row it has heard no other token: that is what the place alone suggests.",
+      "The vector at this place after each layer, put through the classification layer and softmax as if it were the last. In the lowest row it has taken in nothing from other tokens: that is what the place alone suggests.",
     ),
     tableOf(
       "The guess after each layer",

@@ -66,12 +66,12 @@ function lead(x) {
   if (x.data.task) {
     return "BERT learned to guess words hidden in text, and then, from examples, to answer as it does here: follow a token up the diagram.";
   }
-  const learned = "BERT has learned, from text alone, to guess words that are hidden from it. ";
+  const learned = "BERT has learned, from text alone, to guess hidden words. ";
   return x.masked.size && x.guesses
     ? [
         learned,
         h("b", { class: "mask" }, "[MASK]"),
-        " hides one: follow it up the diagram, from a vector that knows nothing of the word to the guess.",
+        " hides one: follow it up the diagram, from no idea to a guess.",
       ]
     : [learned, "Follow any token up the diagram, to what the model takes it to mean here."];
 }
