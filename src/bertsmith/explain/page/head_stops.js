@@ -63,7 +63,7 @@ export function softmaxStop(x, state) {
       h("var", {}, "E"),
       " (stop 2). The dot product of ",
       h("var", {}, "h"),
-      ` with it, plus a learned number `,
+      " with it, plus a learned number ",
       h("var", {}, "b"),
       " of its own (the bias), is the WordPiece’s ",
       h("b", {}, "logit"),

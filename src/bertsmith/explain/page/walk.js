@@ -68,11 +68,7 @@ function lead(x) {
   }
   const learned = "BERT has learned, from text alone, to guess hidden words. ";
   return x.masked.size && x.guesses
-    ? [
-        learned,
-        h("b", { class: "mask" }, "[MASK]"),
-        " hides one: follow it up the diagram, from no idea to a guess.",
-      ]
+    ? [learned, h("b", { class: "mask" }, "[MASK]"), " hides one: follow it up the diagram, from no idea to a guess."]
     : [learned, "Follow any token up the diagram, to what the model takes it to mean here."];
 }
 
