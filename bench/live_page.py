@@ -20,6 +20,9 @@ DRAWN = """() => document.querySelector(".ask[aria-busy=false]") && document.que
  && performance.now()"""
 CLICK = "() => { window.began = performance.now(); document.querySelector('.hideable .word').click(); }"
 SINCE = "() => document.querySelector('.ask[aria-busy=false]') && performance.now() - window.began"
+SOUGHT = "() => document.querySelector('.status').textContent"
+EDITED = """() => document.querySelectorAll(".guesses").length ===
+ document.querySelectorAll(".hideable [aria-pressed=true]").length && performance.now() - window.began"""
 EVIDENCE = "() => document.querySelector('.highlighted') && performance.now() - window.began"
 
 
@@ -56,8 +59,14 @@ def _measured(browser: Any, url: str, text: str) -> dict[str, float]:
     edit = page.wait_for_function(SINCE).json_value()
     page.evaluate("() => { window.began = performance.now(); location.hash = 'evidence'; }")
     evidence = page.wait_for_function(EVIDENCE).json_value()
+    page.evaluate(CLICK)
+    page.wait_for_function(SOUGHT)
+    page.evaluate(CLICK)
+    during = page.wait_for_function(EDITED).json_value()
     page.close()
-    return {"first view": first / 1000, "a word hidden, its answer": edit / 1000, "evidence": evidence / 1000}
+    found = {"first view": first, "a word hidden, its answer": edit, "evidence": evidence}
+    found["a word hidden while evidence is sought"] = during
+    return {name: milliseconds / 1000 for name, milliseconds in found.items()}
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import torch
 import bertsmith
 from bertsmith.errors import ConfigError, InputError
 from bertsmith.explain.attention import find_roles, rollout
+from bertsmith.explain.passes import looking_up
 from bertsmith.explain.reading import Reader, Token
 from bertsmith.text.wordpiece import WordPiece
 from explain.folders import HEADS, WORDS, task_folder, words_for
@@ -209,3 +210,35 @@ def test_mask_is_plain_text_to_a_fine_tuned_model(tiny_bert):
     from bertsmith.data.labelled.examples import TextExample
 
     assert tokenizer.mask_id not in [token.id for token in reader.example(TextExample("a [MASK]"))]
+
+
+def test_evidence_and_hidden_words_are_sought_in_passes_that_can_be_ended(tiny_bert, monkeypatch):
+    bert, passes = bertsmith.load(tiny_bert), []
+
+    class Enough(Exception):
+        pass
+
+    def look():
+        passes.append(None)
+        if len(passes) == most:
+            raise Enough
+
+    def count(**how):
+        passes.clear()
+        with looking_up(look):
+            bert.explain(TEXT, **how)
+        return len(passes)
+
+    most = 0
+    reading = count(evidence=False, hidden_words=False)
+    monkeypatch.setattr("bertsmith.explain.evidence._PASS_TOKENS", 24)
+    monkeypatch.setattr("bertsmith.explain.hidden_words._PASS_TOKENS", 24)
+    many = {"evidence": count(hidden_words=False), "hidden_words": count(evidence=False)}
+    assert reading == 1
+    assert many["evidence"] > 8
+    assert many["hidden_words"] == 1 + 4, "two words at a time"
+    for most in (2, 7):
+        with pytest.raises(Enough):
+            count(hidden_words=False)
+        assert len(passes) == most, "nothing was computed after it"
+    assert bert.explain(TEXT).evidence, "outside of the block nobody looks"

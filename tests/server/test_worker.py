@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from bertsmith.errors import InputError
+from bertsmith.explain.passes import next_pass
 from bertsmith.server.refusals import ClientGoneError, DeadlineError, OverloadedError
 from bertsmith.server.worker import ROUND_TOKENS, Group, Worker
 
@@ -143,6 +144,52 @@ def test_nobody_s_work_is_dropped(timeout_s, leaves, error):
 
     assert bench.run(doing) == ["last!"]
     assert "dropped" not in [item for _, items in bench.rounds for item in items]
+
+
+@pytest.mark.parametrize(("timeout_s", "leaves", "error"), [(0.1, False, DeadlineError), (5.0, True, ClientGoneError)])
+def test_nobody_s_work_is_ended_between_its_passes(timeout_s, leaves, error):
+    bench, passes, ended = Bench(timeout_s=timeout_s, together=False), threading.Event(), []
+    bench.go.set()
+
+    def endless(group, items):
+        if items != ["endless"]:
+            return items
+        try:
+            while True:
+                next_pass()
+                passes.set()
+        except ClientGoneError:
+            ended.append(items)
+            raise
+
+    bench.worker._run = endless
+
+    async def leave():
+        await (until(passes.is_set) if leaves else never())
+
+    async def doing():
+        with pytest.raises(error):
+            await bench.ask(["endless"], gone=leave)
+        bench.worker._timeout_s = 5.0
+        return await bench.ask(["next"])
+
+    assert bench.run(doing) == ["next"]
+    assert ended == [["endless"]]
+    assert bench.failures == [], "that is no fault"
+    assert passes.is_set()
+
+
+def test_what_is_long_is_computed_one_by_one():
+    bench = Bench(together=False)
+
+    async def doing():
+        asked = [bench.ask([*word]) for word in ("ab", "c")]
+        await asyncio.sleep(0.05)
+        bench.go.set()
+        return await asyncio.gather(*asked)
+
+    assert bench.run(doing) == [["a!", "b!"], ["c!"]]
+    assert sorted(items for _, items in bench.rounds) == [["a"], ["b"], ["c"]]
 
 
 def test_an_item_that_cannot_be_read_spoils_no_other_s_answer():

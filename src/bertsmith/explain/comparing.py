@@ -52,7 +52,14 @@ class Comparison:
         return attention_moved(self.shown.attention, self.other.recording.attention)
 
 
-def compare(explanation: Explanation, model: Predictor, other: Predictor, sample: Sequence[str]) -> Comparison:
+def compare(
+    explanation: Explanation,
+    model: Predictor,
+    other: Predictor,
+    sample: Sequence[str] = (),
+    *,
+    weights: tuple[WeightDrift, ...] | None = None,
+) -> Comparison:
     """Lay another model beside the one that was explained.
 
     Args:
@@ -60,11 +67,12 @@ def compare(explanation: Explanation, model: Predictor, other: Predictor, sample
         model: the model.
         other: of the same shape and vocabulary.
         sample: texts over whose tokens representations are compared, the first `SAMPLE_TOKENS`; none: the sentence's.
+        weights: what `weight_drift` says of the two, where it is known: no sentence changes it.
 
     Raises:
         InputError: another shape or vocabulary, or a sample without a word.
     """
-    _check_alike(model, other)
+    check_alike(model, other)
     shown = explanation.recording
     task = other.task if other.bert.head else None
     beside = record_beside(other.bert, other.tokenizer, task, shown, model=other.name)
@@ -72,11 +80,12 @@ def compare(explanation: Explanation, model: Predictor, other: Predictor, sample
         states, were = (_sample_states(each.bert, Reader(model.tokenizer), sample) for each in (model, other))
     else:
         states, were = _states(shown), _states(beside.recording)
-    drift = weight_drift(model.bert, other.bert)
+    drift = weight_drift(model.bert, other.bert) if weights is None else weights
     return Comparison(beside, shown, drift, cka_of_layers(states, were), len(states[0]), bool(sample))
 
 
-def _check_alike(model: Predictor, other: Predictor) -> None:
+def check_alike(model: Predictor, other: Predictor) -> None:
+    """Raises InputError where two models cannot be compared: another shape or vocabulary."""
     one, two = model.bert.config, other.bert.config
     differ = [f"{name} {getattr(two, name)} and {getattr(one, name)}" for name in _SHAPE]
     differ = [text for name, text in zip(_SHAPE, differ, strict=True) if getattr(one, name) != getattr(two, name)]

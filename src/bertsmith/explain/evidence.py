@@ -17,6 +17,7 @@ from numpy.polynomial.legendre import leggauss
 from torch import Tensor
 
 from bertsmith.explain.heads import Floats, array
+from bertsmith.explain.passes import next_pass
 from bertsmith.explain.recording import Pass
 from bertsmith.explain.steps import hidden_states, with_words
 from bertsmith.model.bert import Bert
@@ -26,7 +27,7 @@ Output = Callable[[Sequence[Tensor]], Tensor]
 
 POINTS = (16, 32, 64, 128, 256)  # tried one after the other, until the shares add up
 CLOSE = 0.01  # how near they must come to the difference of the outputs, as a share of it
-_ROW_TOKENS = 2048  # computed at once
+_PASS_TOKENS = 256  # computed at once: with a model of size base in about a second
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,9 @@ class _Way:
     def at(self, shares: Floats | np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[list[float], Tensor]:
         """F at points of the line, S values, and its gradients there, (S, T, D)."""
         values, gradients = [], []
-        step = max(1, _ROW_TOKENS // self.start.shape[1])
+        step = max(1, _PASS_TOKENS // self.start.shape[1])
         for part in torch.split(torch.from_numpy(shares).to(self.start), step):
+            next_pass()
             word = (self.start + part[:, None, None] * (self.end - self.start)).requires_grad_()
             with torch.enable_grad():
                 found = self._output(word)

@@ -12,13 +12,14 @@ from itertools import groupby
 import torch
 
 from bertsmith.explain.heads import Floats, Ints, array
+from bertsmith.explain.passes import next_pass
 from bertsmith.explain.reading import Token
 from bertsmith.explain.recording import places, rows_of
 from bertsmith.model.bert import Bert
 from bertsmith.text.wordpiece import WordPiece
 
 MOST_TOKENS = 2048  # read for it in all: a word of a sentence is as dear as the sentence
-_BATCH_TOKENS = 1024
+_PASS_TOKENS = 512  # computed at once
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,10 @@ def hide_each_word(bert: Bert, tokenizer: WordPiece, tokens: Sequence[Token], *,
     centre = next((place for place, token in enumerate(tokens) if token.id == tokenizer.mask_id), 0)
     near = sorted(words, key=lambda word: abs(word[0] - centre))[: max(1, MOST_TOKENS // len(tokens))]
     words = sorted(near)
-    step = max(1, _BATCH_TOKENS // len(tokens))
+    step = max(1, _PASS_TOKENS // len(tokens))
     found: list[HiddenWord] = []
     for first in range(0, len(words), step):
+        next_pass()
         found += _hidden(bert, tokenizer, tokens, words[first : first + step], top_k)
     return tuple(found)
 

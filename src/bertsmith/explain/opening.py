@@ -34,14 +34,24 @@ def open_others(place: str | os.PathLike[str]) -> list[Predictor]:
     """
     path = Path(place)
     if path.name == "checkpoints" and not (path / CONFIG).exists():
-        start = [path_of(path, 0)] if _settings(_run_of(path)) else []
-        return [_open_step(each) for each in [*start, *list_checkpoints(path)]]
+        return [open_step(each) for each in steps_of(path)]
     if _STEP.fullmatch(path.name) and path.parent.name == "checkpoints":
-        return [_open_step(path)]
+        return [open_step(path)]
     return [Predictor.open(path)]
 
 
-def _open_step(path: Path) -> Predictor:
+def steps_of(checkpoints: Path) -> list[Path]:
+    """The steps of a run that can be opened: its start, where that can be drawn again, and those that are kept."""
+    start = [path_of(checkpoints, 0)] if _settings(_run_of(checkpoints)) else []
+    return [*start, *list_checkpoints(checkpoints)]
+
+
+def open_step(path: Path) -> Predictor:
+    """One step of a run: `checkpoints/step-…`; of the start nothing needs to be there.
+
+    Raises:
+        ModelFolderError: no such checkpoint, or no start that can be drawn again.
+    """
     run = _run_of(path.parent)
     found = _STEP.fullmatch(path.name)
     if found and int(found[1]) == 0 and not path.exists():

@@ -24,6 +24,7 @@ from bertsmith.explain.heads import (
     masked_lm_steps,
     next_sentence_steps,
 )
+from bertsmith.explain.passes import next_pass
 from bertsmith.explain.reading import Token
 from bertsmith.explain.steps import EmbeddingSteps, LayerSteps, embedding_steps, final, layer_steps
 from bertsmith.model.bert import Bert
@@ -91,6 +92,7 @@ class Pass:
 @torch.no_grad()
 def run(bert: Bert, tokens: Sequence[Token]) -> Pass:
     """Take tokens through the encoder, step by step."""
+    next_pass()
     input_ids, token_type_ids, position_ids = rows_of(bert, tokens)
     embeddings = embedding_steps(bert, input_ids, token_type_ids, position_ids)
     layers = tuple(layer_steps(bert, embeddings.normed, position_ids))

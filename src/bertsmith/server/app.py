@@ -23,7 +23,8 @@ from bertsmith.server.guard import FAULT, Guard
 from bertsmith.server.logs import Log
 from bertsmith.server.metrics import CONTENT_TYPE, Metrics
 from bertsmith.server.models import Models, find_model
-from bertsmith.server.operations import OPERATIONS, Operation, cost_of
+from bertsmith.server.operations import OPERATIONS, Asked, Operation, ThreadName, cost_of
+from bertsmith.server.others import Others
 from bertsmith.server.page import add_page, page_files
 from bertsmith.server.refusals import BadRequestError, NotFoundError, Refusal
 from bertsmith.server.runs import Runs
@@ -43,7 +44,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 ANSWER_BYTES = 400  # of an item's answer but vectors, about, and of a number: what is larger is written off the loop
 NUMBER_BYTES = 20
-SLOW_QUEUE = 8  # requests of slow operations that may wait
+SLOW_QUEUE = 8  # explanations that may wait, of either kind
 
 
 class Service:
@@ -58,26 +59,32 @@ class Service:
 
     def __init__(self, models: Models, runs: Runs, config: ServeConfig, log: Log) -> None:
         self.models, self.runs, self.config, self.log = models, runs, config, log
+        self.others = Others(models, runs)
         self.operations = {operation.name: operation for operation in OPERATIONS}
         self.reader = BodyReader(schemas.Limits(config.max_texts, config.max_characters), config.max_body_bytes)
-        self._workers = {False: self._worker(config.queue), True: self._worker(min(config.queue, SLOW_QUEUE))}
+        self._workers: dict[ThreadName, Worker] = {
+            "texts": self._worker(config.queue),
+            "reading": self._worker(min(config.queue, SLOW_QUEUE), together=False),
+            "evidence": self._worker(min(config.queue, SLOW_QUEUE), together=False),
+        }
         self.metrics = Metrics(lambda: self.waiting)
         self._gaps = Gaps()
         self.began = int(time.time())
 
-    def _worker(self, queue: int) -> Worker:
+    def _worker(self, queue: int, *, together: bool = True) -> Worker:
         return Worker(
             self._run,
             queue=queue,
+            together=together,
             timeout_s=self.config.timeout_s,
             wait_s=self.config.batch_wait_ms / 1000,
             seen=lambda made: self.metrics.computed(made),
             failed=self.log.error,
         )
 
-    def worker(self, name: str) -> Worker:
-        """The one that computes an operation."""
-        return self._workers[self.operations[name].slow]
+    def worker(self, name: str, body: Any = None) -> Worker:
+        """The one that computes an operation; without a body the one that is asked at the door."""
+        return self._workers[self.operations[name].thread(body)]
 
     def start(self) -> None:
         """Begin to compute, for the event loop that is running."""
@@ -100,7 +107,8 @@ class Service:
         return sum(worker.waiting for worker in self._workers.values())
 
     def _run(self, group: Group, items: Any) -> Any:
-        answers = self.operations[group.operation].run(self.models[group.model], items, group.options)
+        asked = Asked(self.models[group.model], items, group.options, self.others)
+        answers = self.operations[group.operation].run(asked)
         self._gaps.after_step()
         return answers
 
@@ -111,7 +119,7 @@ class Service:
         items = operation.items(body)
         group = Group(name, operation.name, operation.options(body))
         costs = [cost_of(item) for item in items]
-        answers = await self.worker(operation.name).ask(group, items, costs, partial(_gone, request))
+        answers = await self.worker(operation.name, body).ask(group, items, costs, partial(_gone, request))
         for index, each in enumerate(answers):
             if isinstance(each, BaseException):
                 raise _refusal_of(each, operation.field(body, index))
@@ -131,6 +139,7 @@ class Service:
             labels=list(head.labels) if head else [],
             hidden_size=predictor.config.hidden_size,
             max_length_tokens=predictor.max_length_tokens,
+            compares=self.others.names(name),
         )
 
     def health(self) -> schemas.Health:
@@ -191,14 +200,15 @@ def _add_operation(app: FastAPI, service: Service, operation: Operation) -> None
 
 
 def _add_models(app: FastAPI, service: Service) -> None:
+    # Without `async`: the steps of runs are looked up on a disk.
     @app.get("/v1/models", operation_id="models", summary="The models that are served")
-    async def models() -> schemas.ModelList:
-        return schemas.ModelList(data=[service.card(name) for name in service.models])
+    def models() -> schemas.ModelList:
+        return schemas.ModelList(data=[service.card(name) for name in list(service.models)])
 
     @app.get(
         "/v1/models/{name}", operation_id="model", summary="One of them", responses={404: {"model": schemas.Problem}}
     )
-    async def model(name: str) -> schemas.ModelCard:
+    def model(name: str) -> schemas.ModelCard:
         if name not in service.models:
             raise NotFoundError(f"no model of that name; there are {', '.join(service.models)}")
         return service.card(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,30 @@ from bertsmith.data.labelled.examples import ChoiceExample, QuestionExample, Tex
 from bertsmith.explain.predictor import Predictor
 from bertsmith.inference.evaluate import answer_values
 from bertsmith.server import schemas
+from bertsmith.server.explain_schemas import ExplainAnswers, ExplainBody
+from bertsmith.server.others import Others
 from bertsmith.server.refusals import BadRequestError
+
+# Texts are computed many together. A reading is an explanation of a pass or a few, evidence takes dozens of them: each
+# has a thread of its own, so that neither texts nor a reading wait for seconds.
+ThreadName = Literal["texts", "reading", "evidence"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is computed at once.
+
+    Attributes:
+        predictor: the model.
+        items: what is asked.
+        options: the same for all of it.
+        others: what the model may be laid beside.
+    """
+
+    predictor: Predictor
+    items: Sequence[Any]
+    options: Any
+    others: Others
 
 
 @dataclass(frozen=True)
@@ -27,10 +50,10 @@ class Operation:
         body, answer: their schemas.
         able: whether a model can do it.
         items: what is asked in a body, one by one.
-        run: (predictor, items, options) -> an answer each.
+        run: an answer to each item.
         reply: (name of the model, body, answers) -> what the client gets.
         options: what must be the same of all that is computed together.
-        slow: one takes as long as many of another kind, so these are computed by a thread of their own.
+        thread: of a body, or before it is read of None: the one that computes it.
         field: (body, index) -> where the item stands in it, for messages.
     """
 
@@ -40,10 +63,10 @@ class Operation:
     answer: type[schemas.Answers]
     able: Callable[[Predictor], bool]
     items: Callable[[Any], Sequence[Any]]
-    run: Callable[[Predictor, Sequence[Any], Any], Sequence[Any]]
+    run: Callable[[Asked], Sequence[Any]]
     reply: Callable[[str, Any, Sequence[Any]], schemas.Answers]
     options: Callable[[Any], Hashable] = lambda body: None
-    slow: bool = False
+    thread: Callable[[Any], ThreadName] = lambda body: "texts"
     field: Callable[[Any, int], str] = lambda body, index: "text" if body.texts is None else f"texts[{index}]"
 
 
@@ -63,8 +86,8 @@ def _text_examples(body: schemas.PairsBody) -> list[TextExample]:
     return [TextExample(text, pair) for text, pair in zip(body.given, body.pairs, strict=True)]
 
 
-def _predict(predictor: Predictor, items: Sequence[Any], options: Any) -> list[Any]:
-    return list(predictor.predict(items))
+def _predict(asked: Asked) -> list[Any]:
+    return list(asked.predictor.predict(asked.items))
 
 
 def _predictions(answer: Callable[..., schemas.Answers]) -> Callable[[str, Any, Sequence[Any]], schemas.Answers]:
@@ -75,9 +98,9 @@ def _values(answer: Callable[..., schemas.Answers]) -> Callable[[str, Any, Seque
     return lambda model, body, answers: answer(model=model, predictions=[answer_values(each) for each in answers])
 
 
-def _fill(predictor: Predictor, texts: Sequence[str], options: Any) -> Sequence[Any]:
-    pair, top_k, candidates = options
-    return predictor.fill_texts(texts, pair, top_k=top_k, candidates=candidates)
+def _fill(asked: Asked) -> Sequence[Any]:
+    pair, top_k, candidates = asked.options
+    return asked.predictor.fill_texts(asked.items, pair, top_k=top_k, candidates=candidates)
 
 
 def _filled(model: str, body: schemas.FillBody, answers: Sequence[Any]) -> schemas.FillAnswers:
@@ -98,10 +121,10 @@ def _embedded(model: str, body: schemas.EmbedBody, vectors: Sequence[NDArray[np.
     return schemas.EmbedAnswers.model_construct(model=model, shape=shape, pooling=body.pooling, embeddings=shown)
 
 
-def _embed_and_count(predictor: Predictor, texts: Sequence[str], options: Any) -> list[tuple[Any, int]]:
+def _embed_and_count(asked: Asked) -> list[tuple[Any, int]]:
     """Vectors, and the tokens of each text, which OpenAI's shape tells."""
-    lengths = predictor.tokenizer.encode_sentences(list(texts))[1] + 2
-    return list(zip(predictor.embed(texts), lengths.tolist(), strict=True))
+    lengths = asked.predictor.tokenizer.encode_sentences(list(asked.items))[1] + 2
+    return list(zip(asked.predictor.embed(asked.items), lengths.tolist(), strict=True))
 
 
 def _openai_items(body: schemas.OpenAIBody) -> list[str]:
@@ -127,8 +150,13 @@ def _shown(vector: NDArray[np.float32], body: schemas.OpenAIBody) -> list[float]
     return numbers
 
 
-def _explain(predictor: Predictor, texts: Sequence[str], options: Any) -> list[dict[str, Any]]:
-    return [predictor.explain(text, **dict(options)).as_json() for text in texts]
+def _explain(asked: Asked) -> list[dict[str, Any]]:
+    how = dict(asked.options)
+    names = how.pop("compare") or ()
+    model = asked.predictor
+    beside = [asked.others.open(model, name, field=f"compare[{index}]") for index, name in enumerate(names)]
+    explained = (model.explain(text, **how) for text in asked.items)
+    return [asked.others.lay_beside(each, model, beside).as_json() for each in explained]
 
 
 OPERATIONS = (
@@ -170,7 +198,7 @@ OPERATIONS = (
         answer=schemas.TagAnswers,
         able=_task("tag"),
         items=lambda body: body.given,
-        run=lambda predictor, texts, options: predictor.tag(texts),
+        run=lambda asked: asked.predictor.tag(asked.items),
         reply=_values(schemas.TagAnswers),
     ),
     Operation(
@@ -203,7 +231,7 @@ OPERATIONS = (
         able=lambda predictor: True,
         items=lambda body: body.given,
         options=lambda body: body.pooling,
-        run=lambda predictor, texts, pooling: list(predictor.embed(texts, pooling=pooling)),
+        run=lambda asked: list(asked.predictor.embed(asked.items, pooling=asked.options)),
         reply=_embedded,
     ),
     Operation(
@@ -220,17 +248,17 @@ OPERATIONS = (
     Operation(
         name="explain",
         summary="What happens to a text on its way through the model",
-        body=schemas.ExplainBody,
-        answer=schemas.ExplainAnswers,
+        body=ExplainBody,
+        answer=ExplainAnswers,
         able=lambda predictor: not predictor.exported,
         items=lambda body: [body.text],
-        slow=True,
+        thread=lambda body: "evidence" if body and (body.evidence or body.hidden_words) else "reading",
         field=lambda body, index: "text",
         options=lambda body: (
             *((name, getattr(body, name)) for name in ("pair", "question", "top_k", "evidence", "hidden_words")),
-            ("choices", body.choices and tuple(body.choices)),
+            *((name, getattr(body, name) and tuple(getattr(body, name))) for name in ("choices", "compare")),
         ),
         run=_explain,
-        reply=lambda model, body, answers: schemas.ExplainAnswers(model=model, explanation=answers[0]),
+        reply=lambda model, body, answers: ExplainAnswers(model=model, explanation=answers[0]),
     ),
 )

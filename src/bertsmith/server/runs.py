@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bertsmith.config import Precision
+from bertsmith.errors import BertsmithError
 from bertsmith.explain.predictor import Predictor, load
 from bertsmith.server.refusals import BadRequestError, NotFoundError
 from bertsmith.server.run_schemas import RunCard
@@ -113,6 +114,18 @@ class Runs:
             raise NotFoundError("of is metrics or samples", field="of")
         journal = journals[part]
         return read_since(journal if kind == "metrics" else journal.with_name("samples.jsonl"), since)
+
+    def steps(self, name: str) -> dict[str, Path]:
+        """The steps of a run that can be opened, its start too, as NAME/step-N; of what is no run, none."""
+        from bertsmith.explain.opening import steps_of
+
+        if name not in self._folders:
+            return {}
+        try:
+            found = steps_of(self._folders[name].checkpoints)
+        except (OSError, ValueError, BertsmithError):  # its settings are damaged
+            return {}
+        return {f"{name}/step-{int(path.name.removeprefix('step-'))}": path for path in found}
 
     def newer(self, name: str, *, loaded: bool) -> Predictor | None:
         """The run's model, read anew; None where the one in memory has its weights already.

@@ -127,18 +127,6 @@ class EmbedBody(TextsBody):
     normalize: bool = Field(False, description="Vectors of length 1.")
 
 
-class ExplainBody(Body):
-    """A text to look at, with what its model's task needs."""
-
-    text: Text
-    pair: Text | None = None
-    question: Text | None = Field(None, description="Of a model fine-tuned to answer; the text is its context.")
-    choices: Annotated[Texts, Field(min_length=2)] | None = Field(None, description="Of one fine-tuned to choose.")
-    top_k: int = Field(10, ge=1, le=100, description="Guesses kept at each token.")
-    evidence: bool = Field(True, description="Seek which words made the prediction: 32 readings and more.")
-    hidden_words: bool = Field(True, description="Hide each word in turn: a reading a word. Not of fine-tuned models.")
-
-
 class OpenAIBody(Body):
     """The body of OpenAI's embeddings, of texts."""
 
@@ -222,12 +210,6 @@ class EmbedAnswers(Answers):
     embeddings: list[list[float]]
 
 
-class ExplainAnswers(Answers):
-    """All that is to be seen of a text, as the page is fed with it."""
-
-    explanation: dict[str, Any]
-
-
 class OpenAIVector(BaseModel):
     """A vector, as OpenAI gives it."""
 
@@ -264,6 +246,7 @@ class ModelCard(BaseModel):
     labels: list[str]
     hidden_size: int
     max_length_tokens: int
+    compares: list[str] = Field(description="What `compare` of /v1/explain can lay beside it.")
 
 
 class ModelList(BaseModel):

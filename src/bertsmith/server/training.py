@@ -49,4 +49,4 @@ def add_training(app: FastAPI, service: Service) -> None:
             found = await asyncio.to_thread(runs.newer, body.model, loaded=body.model in models)
             if found is not None:
                 models[body.model] = found
-        return service.card(body.model)
+        return await asyncio.to_thread(service.card, body.model)

@@ -1,4 +1,4 @@
-"""The one thread that computes. Requests wait in a bounded queue and are computed together.
+"""A thread that computes. Requests wait in a bounded queue and are computed together.
 
 The event loop and the thread share no lock: tickets go one way through a queue, answers the other way through the
 loop. Everything that is counted is counted on the loop.
@@ -12,13 +12,15 @@ import warnings
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, NamedTuple, TypeAlias
 
 from bertsmith.data.windows import BATCH_TOKENS
 from bertsmith.errors import BertsmithError
-from bertsmith.server.refusals import ClientGoneError, DeadlineError, OverloadedError
+from bertsmith.explain.passes import looking_up
+from bertsmith.server.refusals import ClientGoneError, DeadlineError, OverloadedError, Refusal
 
 # A round is what is computed before the queue is looked at again: as many tokens as take about so long, by the speed
 # that was seen, and within these bounds. Longer rounds batch better; shorter ones keep others waiting less.
@@ -103,6 +105,7 @@ class Worker:
         queue: requests that may wait or be computed.
         timeout_s: until a request is given up.
         wait_s: how long a round waits for requests that are on their way.
+        together: else items are computed one by one, so that what is long is dropped when its client has gone.
         seen: told of each round, on the event loop.
         failed: told of exceptions that are no client's fault, on the event loop.
     """
@@ -114,11 +117,12 @@ class Worker:
         queue: int,
         timeout_s: float,
         wait_s: float,
+        together: bool = True,
         seen: Callable[[Round], None] = lambda made: None,
         failed: Callable[[BaseException], None] = lambda error: None,
     ) -> None:
         self._run, self._queue, self._timeout_s, self._wait_s = run, queue, timeout_s, wait_s
-        self._seen, self._failed = seen, failed
+        self._together, self._seen, self._failed = together, seen, failed
         self._incoming: SimpleQueue[Ticket | None] = SimpleQueue()
         self._groups: OrderedDict[Group, deque[Ticket]] = OrderedDict()  # the thread's own
         self._ending = False  # likewise
@@ -238,9 +242,7 @@ class Worker:
     def _next_round(self) -> tuple[Group, list[tuple[Ticket, int, Any]]]:
         """The group whose turn it is, and (ticket, index, item) of it, within the budget or one."""
         group, tickets = self._groups.popitem(last=False)
-        low, high = ROUND_TOKENS
-        speed = self._speeds.get(group.lane)
-        budget = min(high, max(low, int(speed.rate * ROUND_S))) if speed else low
+        budget = self._budget(group)
         picked: list[tuple[Ticket, int, Any]] = []
         cost, now = 0, time.monotonic()
         while tickets and (cost < budget or not picked):
@@ -257,10 +259,19 @@ class Worker:
             self._groups[group] = tickets
         return group, picked
 
+    def _budget(self, group: Group) -> int:
+        """Tokens of a round."""
+        low, high = ROUND_TOKENS if self._together else (1, 1)
+        speed = self._speeds.get(group.lane)
+        return min(high, max(low, int(speed.rate * ROUND_S))) if speed else low
+
     def _compute(self, group: Group, picked: list[tuple[Ticket, int, Any]]) -> None:
         began = time.monotonic()
         errors: list[BaseException] = []
-        answers = self._answers(group, [item for _, _, item in picked], errors)
+        with looking_up(partial(_drop_if_gone, [ticket for ticket, _, _ in picked])):
+            answers = self._answers(group, [item for _, _, item in picked], errors)
+        if all(isinstance(each, ClientGoneError) for each in answers):
+            return
         cost, seconds = sum(ticket.costs[index] for ticket, index, _ in picked), time.monotonic() - began
         finished = []
         for (ticket, index, _), each in zip(picked, answers, strict=True):
@@ -283,6 +294,12 @@ class Worker:
             if len(items) > 1:
                 half = len(items) // 2
                 return [*self._answers(group, items[:half], errors), *self._answers(group, items[half:], errors)]
-            if not isinstance(error, BertsmithError):
+            if not isinstance(error, BertsmithError | Refusal):
                 errors.append(error)
             return [error]
+
+
+def _drop_if_gone(tickets: Sequence[Ticket]) -> None:
+    """Raises ClientGoneError where nobody waits any more for what is computed."""
+    if not any(ticket.items for ticket in tickets):
+        raise ClientGoneError("nobody waits for it any more")

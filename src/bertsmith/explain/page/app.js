@@ -97,13 +97,15 @@ export function openPage(root, { above = null, views: added = [], empty = "", no
   };
 }
 
-function stillThere(x, { stop, layer, head }) {
+function stillThere(x, { stop, layer, head, beside, moved }) {
   const last = { stop: stopsOf(x).length - 1, layer: x.layers - 1, head: x.heads - 1 };
   return {
     stop: Math.min(stop, last.stop),
     layer: Math.min(layer, last.layer),
     head: Math.min(head, last.head),
-    ...{ hidden: null, target: 0, beside: 0, moved: null },
+    beside: beside < x.data.beside.length ? beside : 0,
+    moved: moved && moved[0] < x.layers && moved[1] < x.heads ? moved : null,
+    ...{ hidden: null, target: 0 },
   };
 }
 

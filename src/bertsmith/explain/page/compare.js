@@ -7,11 +7,13 @@ import { drawMovedAttention } from "./compare_attention.js";
 
 const GUESSES_SHOWN = 6; // guesses of each of the two
 
+/** In the live page the view is there before anything is laid beside the model: `x.others` is where it is chosen. */
 export function hasBeside(x) {
-  return x.data.beside.length > 0;
+  return x.data.beside.length > 0 || Boolean(x.others);
 }
 
 export function drawCompare(main, x, state, update) {
+  if (!x.data.beside.length) return drawChoice(main, x);
   const beside = x.data.beside[state.beside];
   main.replaceChildren(
     h(
@@ -24,13 +26,15 @@ export function drawCompare(main, x, state, update) {
         h(
           "div",
           { class: "pickers" },
-          picker(
-            "beside",
-            "Beside",
-            x.data.beside.map((each) => shortName(x, each.model)),
-            state.beside,
-            (chosen) => update({ beside: chosen, moved: null }),
-          ),
+          x.others?.draw(),
+          (!x.others || x.data.beside.length > 1) &&
+            picker(
+              "beside",
+              "Beside",
+              x.data.beside.map((each) => shortName(x, each.model)),
+              state.beside,
+              (chosen) => update({ beside: chosen, moved: null }),
+            ),
           x.guesses &&
             picker(
               "at",
@@ -62,6 +66,24 @@ export function drawCompare(main, x, state, update) {
           h("h2", { id: "one-by-one" }, "One by one"),
           everyOther(x, state),
         ),
+    ),
+  );
+}
+
+/** Nothing is beside it yet: what could be. */
+function drawChoice(main, x) {
+  const asked = x.others.names().length > 0;
+  main.replaceChildren(
+    h(
+      "div",
+      { class: "compare" },
+      h(
+        "section",
+        { "aria-labelledby": "says" },
+        h("h2", { id: "says" }, "What moved"),
+        h("div", { class: "pickers" }, x.others.draw()),
+        asked && h("p", { class: "note" }, "The other model reads the sentence too. That takes a moment."),
+      ),
     ),
   );
 }

@@ -4,12 +4,14 @@ import { openPage } from "./app.js";
 import { Refused, ask, useKey } from "./client.js";
 import { h } from "./draw.js";
 import { Explanation } from "./explanation.js";
+import { openOthers } from "./others.js";
 import { openForm } from "./sentence.js";
 import { openTraining } from "./training.js";
 
 const PAUSE_MS = 250; // in typing, after which is asked
 
 const form = openForm(changed, choose);
+const others = openOthers(layBeside);
 const training = openTraining(reloaded);
 const page = openPage(document.body, {
   above: form.element,
@@ -17,14 +19,15 @@ const page = openPage(document.body, {
   empty: "There is nothing to show yet.",
   turned: (view) => {
     training.inSight(view === "training");
-    seekEvidence();
+    seek();
   },
 });
 let models = [], // what is known of each
   chosen = 0,
   asking = new AbortController(),
   timer = 0,
-  shown = null;
+  shown = null,
+  sought = {}; // for which explanation in which view more was asked for
 
 page.show(null);
 begin();
@@ -32,7 +35,7 @@ begin();
 async function begin() {
   form.say("");
   try {
-    models = (await ask("v1/models")).data.filter((card) => card.operations.includes("explain")); // exported ones do not
+    models = await cards();
     training.use((await ask("v1/runs")).data);
   } catch (error) {
     if (error.status === 401) askForKey(error);
@@ -45,12 +48,18 @@ async function begin() {
   else form.say("There is no model to look into yet. The curves of a run that has not written one are under Training.");
 }
 
+async function cards() {
+  const { data } = await ask("v1/models");
+  return data.filter((card) => card.operations.includes("explain")); // exported ones do not
+}
+
 /** A run's newest weights were read: this is the card of their model. */
 function reloaded(card) {
   const place = models.findIndex((each) => each.id === card.id);
   if (place < 0) models.push(card);
   else models[place] = card;
-  if (place < 0 || place === chosen) choose(place < 0 ? models.length - 1 : place);
+  if (place < 0) choose(models.length - 1);
+  else if (place === chosen || others.names().includes(card.id)) choose(chosen);
 }
 
 function askForKey(error) {
@@ -76,6 +85,7 @@ function askForKey(error) {
 function choose(index) {
   chosen = index;
   form.use(models, chosen);
+  others.use(models[chosen]);
   form.answered(null);
   page.show((shown = null));
   refresh();
@@ -91,22 +101,56 @@ function changed({ clicked, follow = null }) {
 
 /** Ask about what stands in the form. */
 async function refresh(follow = null) {
-  const found = await explain({ evidence: false, hidden_words: false }, "", () => refresh(follow));
+  const beside = page.view() === "compare" ? comparison() : {};
+  const found = await explain(beside, "", () => refresh(follow));
   if (!found) return;
-  shown = found;
-  form.answered(found);
-  page.show(found, follow && placeOf(found, follow));
-  seekEvidence();
+  take(found, follow && placeOf(found, follow));
 }
 
-/** Evidence takes as long as dozens of readings, so it is sought where it is looked at. */
+/** What takes longer than the guess is sought where it is looked at, once. */
+function seek() {
+  const view = page.view();
+  if (!shown || (sought.shown === shown && sought.view === view)) return;
+  sought = { shown, view };
+  if (view === "evidence" && shown.pending) seekEvidence();
+  if (view === "compare" && !shown.data.beside.length) lookForOthers();
+}
+
 async function seekEvidence() {
-  if (!shown || !shown.pending || page.view() !== "evidence") return;
-  const found = await explain({ evidence: true }, "Seeking which words made it …", seekEvidence);
-  if (!found) return;
+  const how = { evidence: true, hidden_words: true };
+  const found = await explain(how, "Seeking which words made it …", seekEvidence);
+  if (found) take(found, page.place());
+}
+
+/** A run that trains on has other steps than a moment ago, so it is asked which there are. */
+async function lookForOthers() {
+  const before = shown;
+  try {
+    const card = (await cards()).find((each) => each.id === models[chosen].id);
+    if (card) others.use((models[chosen] = card));
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error; // what is asked next will tell
+  }
+  if (shown !== before || page.view() !== "compare") return;
+  if (others.names().length) layBeside();
+  else page.draw();
+}
+
+async function layBeside() {
+  const found = await explain(comparison(), `Laying ${others.called()} beside it …`, layBeside);
+  if (found) take(found, page.place());
+}
+
+function comparison() {
+  const names = others.names();
+  return names.length ? { compare: names } : {};
+}
+
+function take(found, place) {
   shown = found;
   form.answered(found);
-  page.show(found, page.place());
+  page.show(found, place);
+  seek();
 }
 
 /** An explanation, or null where another was asked for meanwhile, or none could be had, which is told. */
@@ -116,10 +160,10 @@ async function explain(how, message, again) {
   form.busy(true);
   form.say(message);
   try {
-    const body = { model: models[chosen].id, ...form.body(), ...how };
+    const body = { model: models[chosen].id, ...form.body(), evidence: false, hidden_words: false, ...how };
     const answer = await ask("v1/explain", { body, signal });
     const found = await Explanation.open(answer.explanation);
-    found.pending = !how.evidence;
+    Object.assign(found, { pending: !how.evidence, others });
     return signal.aborted ? null : found;
   } catch (error) {
     if (signal.aborted) return null;

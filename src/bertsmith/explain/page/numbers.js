@@ -51,7 +51,7 @@ export function decimal(value, places = 3) {
 export function percent(share) {
   if (share >= 0.9995) return "100%";
   if (share >= 0.1) return `${(100 * share).toFixed(1)}%`;
-  return share >= 0.0001 ? `${(100 * share).toFixed(2)}%` : `${(100 * share).toExponential(1)}%`;
+  return share >= 0.0001 || share === 0 ? `${(100 * share).toFixed(2)}%` : `${(100 * share).toExponential(1)}%`;
 }
 
 /** e to a power, as people read it: 20,456, or 4.85 × 10⁸. */
