@@ -13,43 +13,11 @@ from bertsmith.explain.predictor import load
 from bertsmith.server.models import load_models, named_folders
 from bertsmith.server.others import MOST_OPEN, Others
 from bertsmith.server.runs import Runs
-from bertsmith.text.wordpiece import WordPiece
-from explain.folders import modern_folder, moved_folder, words_for
+from explain.folders import words_for
 from server.asking import ask, post
-from training.runs import run, write_corpus
 
 TEXT = "The [MASK] saw a medicine in the wards."
 QUICK = {"evidence": False, "hidden_words": False}
-
-
-@pytest.fixture(scope="module")
-def alike(models, tiny_bert, tmp_path_factory):
-    """A pretrained model, what it was moved to, a classifier on it; one of another shape, one of another vocabulary."""
-    home = tmp_path_factory.mktemp("alike")
-    others = {
-        "moved": load(moved_folder(tiny_bert, home / "moved")),
-        "modern": load(modern_folder(tiny_bert, home / "m")),
-        "foreign": load(_foreign(tiny_bert, home / "foreign")),
-    }
-    for name, predictor in others.items():
-        predictor.name = name
-    return {"bert": models["bert"], "classify": models["classify"], **others}
-
-
-def _foreign(source, out):
-    """The same model with another word in its vocabulary."""
-    shutil.copytree(source, out, ignore=shutil.ignore_patterns("tokenizer*"))
-    pieces = WordPiece.load(source).tokens
-    (out / "vocab.txt").write_text("\n".join([*pieces[:-1], "elsewhere"]) + "\n")
-    return out
-
-
-@pytest.fixture(scope="module")
-def pretrained(tmp_path_factory):
-    """A run of four steps that kept those at 2 and 4."""
-    folder = tmp_path_factory.mktemp("run")
-    run(write_corpus(folder, documents=40), folder / "my-bert", steps=4, checkpoint_every_steps=2)
-    return folder / "my-bert"
 
 
 def explained(models, names, text=TEXT, model="bert", **more):
@@ -63,10 +31,10 @@ def cards(models, **options):
     return {card["id"]: card["compares"] for card in response.json()["data"]}
 
 
-def test_another_model_is_laid_beside_it(alike):
-    data = explained(alike, ["moved"])
-    bert = alike["bert"]
-    wanted = bert.compare(bert.explain(TEXT, evidence=False, hidden_words=False), alike["moved"]).as_json()
+def test_another_model_is_laid_beside_it(several):
+    data = explained(several, ["moved"])
+    bert = several["bert"]
+    wanted = bert.compare(bert.explain(TEXT, evidence=False, hidden_words=False), several["moved"]).as_json()
     assert data["beside"] == json.loads(json.dumps(wanted["beside"]))
     assert [each["model"] for each in data["beside"]] == ["moved"]
     ours, theirs = unpack(data["arrays"]), unpack(wanted["arrays"])
@@ -74,18 +42,18 @@ def test_another_model_is_laid_beside_it(alike):
     np.testing.assert_array_equal(ours["beside.0.weights"], theirs["beside.0.weights"])
 
 
-def test_a_fine_tuned_model_beside_its_source_and_the_other_way_round(alike):
+def test_a_fine_tuned_model_beside_its_source_and_the_other_way_round(several):
     words = words_for("classify")
-    data = explained(alike, ["bert", "moved"], model="classify", **words)
+    data = explained(several, ["bert", "moved"], model="classify", **words)
     assert [each["model"] for each in data["beside"]] == ["bert", "moved"]
     assert {each["change"] for each in data["beside"][0]["weights"]} == {0}
-    answer = alike["classify"].explain(**words, evidence=False).recording.task.answer
+    answer = several["classify"].explain(**words, evidence=False).recording.task.answer
     assert tuple(data["task"]["answer"]["labels"]) == answer.labels
-    assert explained(alike, ["classify"])["beside"][0]["task"] is None
+    assert explained(several, ["classify"])["beside"][0]["task"] is None
 
 
-def test_of_each_model_those_alike_are_listed(alike):
-    assert cards(alike) == {
+def test_of_each_model_those_alike_are_listed(several):
+    assert cards(several) == {
         "bert": ["classify", "moved"],
         "classify": ["bert", "moved"],
         "moved": ["bert", "classify"],
@@ -116,8 +84,8 @@ class Exported:
         ([3], 422, "compare[0]", ""),
     ],
 )
-def test_what_cannot_be_compared_is_refused_by_its_field(alike, names, status, field, message):
-    models = {**alike, "graph": Exported()} if names == ["graph"] else alike
+def test_what_cannot_be_compared_is_refused_by_its_field(several, names, status, field, message):
+    models = {**several, "graph": Exported()} if names == ["graph"] else several
     response = post(models, "/v1/explain", {"model": "bert", "text": TEXT, "compare": names, **QUICK})
     assert response.status_code == status, response.text
     problem = response.json()["error"]
@@ -125,16 +93,16 @@ def test_what_cannot_be_compared_is_refused_by_its_field(alike, names, status, f
     assert message in problem["message"]
 
 
-def test_a_text_that_the_model_cannot_read_is_still_the_texts_fault(alike):
-    response = post(alike, "/v1/explain", {"model": "bert", "text": "pain " * 40, "compare": ["moved"], **QUICK})
+def test_a_text_that_the_model_cannot_read_is_still_the_texts_fault(several):
+    response = post(several, "/v1/explain", {"model": "bert", "text": "pain " * 40, "compare": ["moved"], **QUICK})
     assert (response.status_code, response.json()["error"]["field"]) == (422, "text")
 
 
-def test_how_far_weights_went_is_computed_once_and_for_no_model_that_is_gone(alike, tiny_bert, monkeypatch):
+def test_how_far_weights_went_is_computed_once_and_for_no_model_that_is_gone(several, tiny_bert, monkeypatch):
     computed = []
     real = bertsmith.explain.drift.weight_drift
     monkeypatch.setattr("bertsmith.explain.drift.weight_drift", lambda *pair: computed.append(pair) or real(*pair))
-    models = dict(alike)
+    models = dict(several)
 
     async def doing(client, service):
         async def asked(text, name):

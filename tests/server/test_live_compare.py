@@ -1,5 +1,6 @@
 """The view Compare of the live page, in a real browser; and edits while evidence is sought."""
 
+import shutil
 import threading
 import time
 from contextlib import ExitStack
@@ -8,16 +9,13 @@ import httpx2
 import pytest
 
 from bertsmith.explain.passes import next_pass
-from bertsmith.explain.predictor import load
 from bertsmith.explain.self_contained import read_asset
 from bertsmith.server.explain_schemas import MOST_COMPARED
 from bertsmith.server.models import load_models, named_folders
 from bertsmith.server.refusals import ClientGoneError
 from bertsmith.server.runs import Runs
 from browsing import chromium, faults_found_by_axe, needs_axe, needs_chromium, number, rows_of, watched
-from explain.folders import modern_folder, moved_folder
 from server.live import serving
-from training.runs import run, write_corpus
 
 pytestmark = needs_chromium
 
@@ -29,16 +27,6 @@ BESIDE = "() => document.querySelector('.ask[aria-busy=false]') && document.quer
 def browser():
     with chromium() as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def several(models, tiny_bert, tmp_path_factory):
-    """A pretrained model, what it was moved to, a classifier on it; and a ModernBERT, which nothing is like."""
-    home = tmp_path_factory.mktemp("alike")
-    others = {"moved": load(moved_folder(tiny_bert, home / "a")), "modern": load(modern_folder(tiny_bert, home / "b"))}
-    for name, predictor in others.items():
-        predictor.name = name
-    return {"bert": models["bert"], "classify": models["classify"], **others}
 
 
 @pytest.fixture(scope="module")
@@ -157,8 +145,8 @@ def test_where_nothing_is_alike_it_is_said_with_what_to_do(opened, models):
     page.wait_for_function(BESIDE)
 
 
-def test_a_run_is_seen_step_by_step_and_a_step_that_is_gone_is_told(opened, tmp_path):
-    run(write_corpus(tmp_path, documents=40), tmp_path / "my-bert", steps=4, checkpoint_every_steps=2)
+def test_a_run_is_seen_step_by_step_and_a_step_that_is_gone_is_told(opened, pretrained, tmp_path):
+    shutil.copytree(pretrained, tmp_path / "my-bert")
     words = [str(tmp_path / "my-bert")]
     with serving(load_models(words), runs=Runs(named_folders(words))) as (url, service):
         page = opened(url=url, expected="404")

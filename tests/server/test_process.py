@@ -125,7 +125,7 @@ def test_what_was_taken_is_answered_after_sigterm(served):
         client.sendall(head.encode() + body)
     for _ in range(100):
         with urllib.request.urlopen(f"{served.url}/health", timeout=60) as health:
-            if json.loads(health.read())["waiting"]:
+            if json.loads(health.read())["waiting"] == len(clients):
                 break
         time.sleep(0.005)
     with ThreadPoolExecutor() as readers:
