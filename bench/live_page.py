@@ -51,6 +51,7 @@ def main() -> None:
 
 def _measured(browser: Any, url: str, text: str) -> dict[str, float]:
     page = browser.new_page()
+    page.set_default_timeout(120_000)
     page.goto(url)
     first = page.wait_for_function(DRAWN).json_value()
     page.fill("#ask-text", text)
