@@ -107,7 +107,12 @@ function bothAnswers(x, beside) {
         ? drawAnswer(x.saying(task))
         : h("p", { class: "quiet" }, "It was not fine-tuned for this, so it gives no such answer."),
     );
-  return h("div", { class: "pair" }, one(shortName(x, beside.model), beside.task), one(shortName(x, x.data.model), x.data.task));
+  return h(
+    "div",
+    { class: "pair" },
+    one(shortName(x, beside.model), beside.task),
+    one(shortName(x, x.data.model), x.data.task),
+  );
 }
 
 /** The likeliest WordPieces of both at a token, with what each gives them. */
@@ -116,7 +121,9 @@ function bothGuesses(x, state) {
   const was = x.guessBeside(state.beside, state.place);
   if (!now.length && !was.length) return null;
   const name = shortName(x, x.data.beside[state.beside].model);
-  const pieces = [...new Set([...was.slice(0, GUESSES_SHOWN), ...now.slice(0, GUESSES_SHOWN)].map((each) => each.piece))];
+  const pieces = [
+    ...new Set([...was.slice(0, GUESSES_SHOWN), ...now.slice(0, GUESSES_SHOWN)].map((each) => each.piece)),
+  ];
   const share = (list, piece) => {
     if (!list.length) return "no masked LM head";
     const found = list.find((each) => each.piece === piece);

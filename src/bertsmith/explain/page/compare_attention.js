@@ -14,7 +14,11 @@ export function drawMovedAttention(x, state, update, beside, nameOf) {
       "The share of a head’s attention that goes to other tokens than in the other model, in the mean over the tokens of this sentence. Layers go down, heads go across.",
     ),
     movedGrid(x, update, beside, layer, head),
-    h("h3", { id: "moved-head" }, `Layer ${layer + 1}, head ${head + 1}: ${percent(beside.attention[layer][head])} moved`),
+    h(
+      "h3",
+      { id: "moved-head" },
+      `Layer ${layer + 1}, head ${head + 1}: ${percent(beside.attention[layer][head])} moved`,
+    ),
     ...headBeside(x, state, beside, layer, head, nameOf),
   ];
 }
@@ -49,7 +53,13 @@ function movedGrid(x, update, beside, layer, head) {
 function headBeside(x, state, beside, layer, head, nameOf) {
   const kept = beside.heads.findIndex(([row, column]) => row === layer && column === head);
   if (kept < 0) {
-    return [h("p", { class: "quiet" }, "This head moved less than others, and its weights in the other model are not on this page.")];
+    return [
+      h(
+        "p",
+        { class: "quiet" },
+        "This head moved less than others, and its weights in the other model are not on this page.",
+      ),
+    ];
   }
   const tokens = x.tokens.length;
   const before = x.array(`beside.${state.beside}.weights`).at(kept);
