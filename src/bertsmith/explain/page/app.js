@@ -139,5 +139,5 @@ function describe(x) {
   const { num_hidden_layers: layers, num_attention_heads: heads, hidden_size: width, vocab_size: size } = x.config;
   const kind = x.modern ? "ModernBERT" : "BERT";
   const name = x.data.model.split("/").pop();
-  return `${name}: ${kind}, ${layers} layers of ${heads} heads, ${width} values a token, ${size.toLocaleString("en")} WordPieces`;
+  return `${name}: ${kind}, ${layers} layers of ${heads} heads, ${width} numbers a token, ${size.toLocaleString("en")} WordPieces`;
 }
