@@ -43,13 +43,15 @@ def packed_rows(lengths: list[int]) -> tuple[dict[str, torch.Tensor], torch.Tens
     return {name: torch.from_numpy(getattr(batch, name)) for name in names}, torch.from_numpy(batch.places)
 
 
-@pytest.fixture(params=[True, False], ids=["oneDNN", "without"])
+@pytest.fixture(params=["oneDNN", "AVX2", "without"])
 def products(request, monkeypatch):
-    """Both kinds of products."""
-    if request.param and not can_pack(torch.float32):
-        pytest.skip("this torch has no oneDNN")
-    if not request.param:
+    """Each kind of products: packed, packed for few rows only, plain."""
+    if request.param == "without":
         monkeypatch.setattr(packed, "can_pack", lambda dtype: False)
+    elif not can_pack(torch.float32):
+        pytest.skip("this torch has no oneDNN")
+    monkeypatch.setattr(packed, "is_narrow", lambda dtype: request.param == "AVX2")
+    monkeypatch.setattr(packed, "_FEW_ROWS", 8)
 
 
 @pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu"])
@@ -123,3 +125,21 @@ def test_packed_products_are_those_of_the_layer(products):
     torch.testing.assert_close(ours.plus(rows, residual), layer(rows) + residual, atol=1e-5, rtol=1e-5)
     bare = nn.Linear(24, 40, bias=False)
     torch.testing.assert_close(PackedLinear.of(bare, torch.float32)(rows), bare(rows), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "processor", "mkl", "narrow"),
+    [
+        (torch.float32, {"avx2": True, "avx512_f": False}, True, True),
+        (torch.float32, {"avx2": True, "avx512_f": True}, True, False),
+        (torch.bfloat16, {"avx2": True, "avx512_f": False}, True, False),
+        (torch.float32, {"avx2": True, "avx512_f": False}, False, False),
+        (torch.float32, {"neon": True}, True, False),
+    ],
+)
+def test_the_processor_says_which_product_is_taken(dtype, processor, mkl, narrow, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor)
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: mkl)
+    assert packed.is_narrow(dtype) == narrow
+    monkeypatch.setattr(packed, "can_pack", lambda dtype: False)
+    assert PackedLinear.of(nn.Linear(4, 4), torch.float32).plain is not None

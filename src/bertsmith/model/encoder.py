@@ -105,6 +105,10 @@ class Embeddings(nn.Module):
     def forward(self, input_ids: Tensor, token_type_ids: Tensor, position_ids: Tensor) -> Tensor:
         """Three (B, T) -> (B, T, D)."""
         check_length(input_ids, self.position.num_embeddings)
+        return self.of_tokens(input_ids, token_type_ids, position_ids)
+
+    def of_tokens(self, input_ids: Tensor, token_type_ids: Tensor, position_ids: Tensor) -> Tensor:
+        """As `forward`, of tokens that lie anyhow: three (…) -> (…, D)."""
         summed = self.word(input_ids) + self.token_type(token_type_ids) + self.position(position_ids)
         embedded: Tensor = self.dropout(self.norm(summed))
         return embedded

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from bertsmith.config import ModelConfig
 from bertsmith.model.attention import sequence_lengths
-from bertsmith.model.encoder import BertEncoder, Layer
+from bertsmith.model.encoder import BertEncoder, Layer, check_length
 from bertsmith.model.packed import PackedLinear
 
 RUN_TOKENS = 512  # of sequences that go through attention at once: their scores stay in the cache
@@ -81,12 +81,13 @@ class FlatEncoder(nn.Module):
         self, input_ids: Tensor, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None
     ) -> tuple[Tensor, Tensor | None, list[Run]]:
         """The embeddings of the tokens, (N, D); their places in B * T, (N,), None if that is all; the sequences."""
-        embedded = self.embeddings(input_ids, token_type_ids, position_ids)  # (B, T) -> (B, T, D)
-        hidden = embedded.flatten(0, 1).to(self.dtype)  # (B, T, D) -> (B * T, D)
-        if sequence_ids is None:
-            return hidden, None, _runs([input_ids.shape[1]] * len(input_ids))
-        tokens = sequence_ids.flatten().nonzero().flatten()  # (N,)
-        return hidden[tokens], tokens, _runs(sequence_lengths(sequence_ids))
+        check_length(input_ids, self.embeddings.position.num_embeddings)
+        ids = [each.flatten() for each in (input_ids, token_type_ids, position_ids)]  # (B, T) -> (B * T,)
+        tokens, lengths = None, [input_ids.shape[1]] * len(input_ids)
+        if sequence_ids is not None:
+            tokens, lengths = sequence_ids.flatten().nonzero().flatten(), sequence_lengths(sequence_ids)
+            ids = [each[tokens] for each in ids]  # (B * T,) -> (N,)
+        return self.embeddings.of_tokens(*ids).to(self.dtype), tokens, _runs(lengths)
 
 
 class FlatLayer:
