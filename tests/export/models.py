@@ -12,6 +12,7 @@ HEADS = {
     "classify": HeadConfig(task="classify", labels=LABELS),
     "multi": HeadConfig(task="classify", labels=LABELS, multi_label=True),
     "features": HeadConfig(task="classify", labels=LABELS, feature_layers=2),
+    "multi-features": HeadConfig(task="classify", labels=LABELS, multi_label=True, feature_layers=2),
     "regress": HeadConfig(task="regress"),
     "tag": HeadConfig(task="tag", labels=TAGS),
     "answer": HeadConfig(task="answer", no_answer_threshold=0.0),

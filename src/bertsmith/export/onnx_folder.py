@@ -40,7 +40,8 @@ def write_onnx_folder(predictor: Predictor, folder: Path, *, int8: bool, calibra
     if not int8:
         return
     if calibration:
-        quantise_static(exact, folder / GRAPH, tokenizer, calibration, Graph(bert, tokenizer.mask_id).inputs)
+        inputs = Graph(bert, tokenizer.mask_id).inputs
+        quantise_static(exact, folder / GRAPH, tokenizer, calibration, inputs, masked=bert.fills)
     else:
         quantise_dynamic(exact, folder / GRAPH)
     exact.unlink()

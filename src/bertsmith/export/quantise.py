@@ -12,7 +12,6 @@ import numpy as np
 
 from bertsmith.text.wordpiece import WordPiece
 
-CALIBRATION_TEXTS = 128
 _PRODUCTS = ["MatMul", "Gemm"]
 
 
@@ -30,21 +29,22 @@ def quantise_dynamic(source: Path, target: Path, **extra: Any) -> None:
 
 
 def quantise_static(
-    source: Path, target: Path, tokenizer: WordPiece, texts: Sequence[str], inputs: Sequence[str]
+    source: Path, target: Path, tokenizer: WordPiece, texts: Sequence[str], inputs: Sequence[str], *, masked: bool
 ) -> None:
     """As `quantise_dynamic`, but what flows between products is scaled once for all, as some texts have it.
 
     Args:
         source, target: the graph and what is made of it.
         tokenizer: the model's.
-        texts: what it will read; the first CALIBRATION_TEXTS are taken.
+        texts: what it will read.
         inputs: of the graph.
+        masked: whether it will read [MASK] too; what a classifier never reads would only widen its scales.
     """
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Texts(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self._feeds = _feeds(tokenizer, texts[:CALIBRATION_TEXTS], inputs)
+            self._feeds = _feeds(tokenizer, texts, inputs, masked)
 
         def get_next(self) -> dict[str, Any] | None:
             return next(self._feeds, None)
@@ -63,13 +63,14 @@ def quantise_static(
         )
 
 
-def _feeds(tokenizer: WordPiece, texts: Sequence[str], inputs: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _feeds(tokenizer: WordPiece, texts: Sequence[str], inputs: Sequence[str], masked: bool) -> Iterator[dict[str, Any]]:
     """A text a run: nothing that is learned of them is of padding."""
     flat, lengths = tokenizer.encode_sentences(list(texts))
     for ids in np.split(flat, np.cumsum(lengths)[:-1]):
         body = ids[: tokenizer.model_max_length - 2]
         row = np.concatenate(([tokenizer.cls_id], body, [tokenizer.sep_id])).astype(np.int64)[None]
-        row[0, len(row[0]) // 2] = tokenizer.mask_id  # so that the masked LM head is seen at work too
+        if masked:
+            row[0, len(row[0]) // 2] = tokenizer.mask_id
         given = {"input_ids": row, "attention_mask": np.ones_like(row), "token_type_ids": np.zeros_like(row)}
         yield {name: given[name] for name in inputs}
 

@@ -19,6 +19,7 @@ from bertsmith.progress import Reporter, Silent
 
 FolderFormat = Literal["onnx", "onnx-int8", "sentence-transformers"]
 MAX_LOSS = 0.01
+CALIBRATION_TEXTS = 128
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ def export(
         out: the folder to make.
         dev: data on which the score is measured before and after: labelled examples of a fine-tuned model's task, text
             for one that fills masks, and for vectors.
-        calibration: text files; with them "onnx-int8" scales what flows through the graph once for all.
+        calibration: text files; with their first CALIBRATION_TEXTS sentences "onnx-int8" scales what flows through the
+            graph once for all.
         reading: how labelled examples are read.
         max_loss: of the figure that counts, such as accuracy; a larger one is refused.
         reporter: told of progress.
@@ -94,7 +96,7 @@ def _write(predictor: Predictor, to: FolderFormat, folder: Path, calibration: Se
         return
     from bertsmith.export.onnx_folder import write_onnx_folder
 
-    texts = sentences_of(calibration, most=1000) if calibration else []
+    texts = sentences_of(calibration, CALIBRATION_TEXTS) if calibration else []
     write_onnx_folder(predictor, folder, int8=to == "onnx-int8", calibration=texts)
 
 

@@ -124,11 +124,12 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
         return examples
 
     def read_to_measure(self, data: Any, config: LabelledConfig) -> Labelled[Example]:
-        """Labelled examples with the labels that there are, which the task can read.
+        """Labelled examples with the labels that there are, as many at once as the head knows, which the task can read.
 
         Raises:
             CorpusError: as `read`, or an example that cannot be read.
         """
+        config = config.model_copy(update={"multi_label": self.head.multi_label})
         read = self.read(data, config, labels=self.head.labels or None)
         kept = list(self.readable(read.examples, BadExamples(config.on_bad_input, read.skipped)))
         return replace(read, examples=kept)
