@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bertsmith import __version__
 from bertsmith.errors import InputError
@@ -19,7 +19,7 @@ from bertsmith.model.memory import Gaps
 from bertsmith.serve_config import ServeConfig
 from bertsmith.server import schemas
 from bertsmith.server.bodies import BodyReader, off_loop, to_json
-from bertsmith.server.guard import FAULT, Guard
+from bertsmith.server.guard import FAULT, Guard, Way
 from bertsmith.server.logs import Log
 from bertsmith.server.metrics import CONTENT_TYPE, Metrics
 from bertsmith.server.models import Models, find_model
@@ -112,6 +112,11 @@ class Service:
         self._gaps.after_step()
         return answers
 
+    async def respond(self, operation: Operation, scope: Scope, receive: Receive, send: Send) -> None:
+        """`answer` as an ASGI application."""
+        response = await self.answer(operation, Request(scope, receive))
+        await response(scope, receive, send)
+
     async def answer(self, operation: Operation, request: Request) -> Response:
         """One request, from its body to its answer."""
         body: Any = await self.reader.read(request, operation.body)
@@ -177,12 +182,17 @@ def build_app(models: Models, config: ServeConfig, log: Log, runs: Runs | None =
     _add_health(app, service)
     page = page_files()
     add_page(app, page)
-    workers = {name: service.worker(name) for name in service.operations}
-    guarded = Guard(app, config=config, workers=workers, page=page.keys(), metrics=service.metrics, log=log)
+    ways = {
+        f"/v1/{name}": Way(name, service.worker(name), partial(service.respond, operation))
+        for name, operation in service.operations.items()
+    }
+    guarded = Guard(app, config=config, ways=ways, page=page.keys(), metrics=service.metrics, log=log)
     return guarded, service
 
 
 def _add_operation(app: FastAPI, service: Service, operation: Operation) -> None:
+    """Its route, for OpenAPI and for methods that are not taken: the guard goes straight to `respond`."""
+
     async def answer(request: Request) -> Response:
         return await service.answer(operation, request)
 

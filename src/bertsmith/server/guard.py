@@ -7,6 +7,7 @@ import hmac
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -36,13 +37,27 @@ class Seen:
     started: bool = False
 
 
+class Way(NamedTuple):
+    """The straight way to an operation: that through the framework takes as long as all else on the event loop.
+
+    Attributes:
+        operation: its name.
+        worker: says whether there is room.
+        app: answers.
+    """
+
+    operation: str
+    worker: Worker
+    app: ASGIApp
+
+
 class Guard:
     """Stands before the application.
 
     Args:
-        app: what answers.
+        app: what answers where there is no straight way.
         config: keys, and where the server listens.
-        workers: of each operation, the one that says whether there is room.
+        ways: to what is posted, by path.
         page: paths that are no secret; what the page then asks for is.
         metrics, log: are told of every request.
     """
@@ -52,14 +67,13 @@ class Guard:
         app: ASGIApp,
         *,
         config: ServeConfig,
-        workers: Mapping[str, Worker],
+        ways: Mapping[str, Way],
         page: Collection[str],
         metrics: Metrics,
         log: Log,
     ) -> None:
-        self._app, self._workers, self._page, self._metrics, self._log = app, workers, page, metrics, log
+        self._app, self._ways, self._page, self._metrics, self._log = app, ways, page, metrics, log
         self._keys = [b"Bearer " + key.encode() for key in config.key]
-        self._operations = {f"/v1/{name}": name for name in workers}
         # Without a key, a page of another site that a browser here shows could ask under a name that leads here.
         self._hosts = LOCAL_HOSTS if config.is_loopback and not config.key and not config.no_key_needed else ()
 
@@ -79,7 +93,8 @@ class Guard:
 
         try:
             self._check(scope)
-            await self._app(scope, receive, told)
+            way = self._way(scope)
+            await (way.app if way else self._app)(scope, receive, told)
         except Refusal as refusal:
             await _refuse(refusal, told)
         except Exception as error:
@@ -104,12 +119,15 @@ class Guard:
         # All are compared, each in a time that does not tell how much of it was right.
         if self._keys and not sum(hmac.compare_digest(given, key) for key in self._keys):
             raise UnauthorizedError
-        if path in self._operations and scope["method"] == "POST":
-            self._workers[self._operations[path]].refuse_if_full()
+        if way := self._way(scope):
+            way.worker.refuse_if_full()
+
+    def _way(self, scope: Scope) -> Way | None:
+        return self._ways.get(scope["path"]) if scope["method"] == "POST" else None
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         path = scope["path"]
-        operation = self._operations.get(path, "other")
+        operation = self._ways[path].operation if path in self._ways else "other"
         self._metrics.answered(operation, status, seconds)
         if status == OverloadedError.status:
             self._log.refused()
