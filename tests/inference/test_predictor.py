@@ -128,6 +128,13 @@ def test_batches_side_by_side_are_as_many_for_each_core_and_about_as_large(lengt
             assert sum(lengths[i] for i in batch) <= sum(lengths) / count + max(lengths)
 
 
+def test_one_batch_is_divided_among_cores_where_each_has_enough_of_it():
+    assert token_budget_batches([64] * 8, 2048, at_once=2) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert token_budget_batches([63] * 8, 2048, at_once=2) == [list(range(8))]
+    assert token_budget_batches([2048], 2048, at_once=2) == [[0]]
+    assert token_budget_batches([], 2048, at_once=2) == []
+
+
 @given(st.integers(0, 300), st.integers(2, 40), st.integers(0, 20))
 def test_windows_cover_every_token_and_overlap(tokens, room, overlap):
     overlap = min(overlap, room - 1)

@@ -21,6 +21,7 @@ from bertsmith.data.packing import pack
 Int64s = NDArray[np.int64]
 
 BATCH_TOKENS = 2048  # that a model predicts from at once: with more they leave the cache, with fewer the calls weigh
+PART_TOKENS = 256  # worth a core of their own: with fewer the calls weigh
 MICRO_BATCH_TOKENS = 8192  # that a model learns from at once
 ROW_MULTIPLE = 32  # softmax of rows of any other length is several times as slow in bfloat16
 
@@ -154,8 +155,8 @@ def token_budget_batches(lengths: Sequence[int], budget: int, *, at_once: int = 
     Args:
         lengths: tokens of each text.
         budget: tokens a batch, padding counted.
-        at_once: batches that are computed side by side. If one batch is not enough, there are as many for each, all
-            of about as many tokens, so that none waits for another.
+        at_once: batches that are computed side by side. If one is not enough, or has PART_TOKENS for each, there are as
+            many for each, all of about as many tokens, so that none waits for another.
     """
     batches: list[list[int]] = []
     longest = 0
@@ -164,7 +165,7 @@ def token_budget_batches(lengths: Sequence[int], budget: int, *, at_once: int = 
             batches.append([])
             longest = lengths[index]
         batches[-1].append(index)
-    if min(len(batches), at_once) < 2:
+    if at_once < 2 or (len(batches) < 2 and sum(lengths) < at_once * PART_TOKENS):
         return batches
     return _evened(lengths, [index for batch in batches for index in batch], at_once * -(-len(batches) // at_once))
 
