@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from bertsmith.config import ModelConfig
 from bertsmith.errors import InputError
 from bertsmith.inference.fast import fast_copy, pack_linears
 from bertsmith.inference.predictor import load
 from bertsmith.model import precision
+from bertsmith.model.bert import Bert
 from bertsmith.model.folder import read_model_folder
 
 TEXTS = ["the pain", "", "A nurse saw the doctor in the ward.", "pain", "strong medicine against pains!"] * 3
@@ -84,6 +86,18 @@ def test_the_model_itself_stays_as_it_was(tiny_bert):
     before = {name: weight.clone() for name, weight in bert.state_dict().items()}
     fast = fast_copy(bert, torch.bfloat16)
     assert fast.encoder is not bert.encoder
+    assert bert.state_dict().keys() == before.keys()
+    assert all(torch.equal(weight, before[name]) for name, weight in bert.state_dict().items())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_modernbert_stays_as_it_was_and_is_held_once_in_float32(dtype):
+    shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    config = ModelConfig(architecture="modernbert", vocab_size=50, **shape)
+    bert = Bert(config, generator=torch.Generator().manual_seed(0)).eval()
+    before = {name: weight.clone() for name, weight in bert.state_dict().items()}
+    fast = fast_copy(bert, dtype)
+    assert (fast.encoder.embeddings.word.weight is bert.encoder.embeddings.word.weight) == (dtype == torch.float32)
     assert bert.state_dict().keys() == before.keys()
     assert all(torch.equal(weight, before[name]) for name, weight in bert.state_dict().items())
 

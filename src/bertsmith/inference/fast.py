@@ -24,12 +24,14 @@ def fast_copy(bert: Bert, dtype: torch.dtype) -> Bert:
     """A model for prediction alone, with the numbers of this one: to 1e-5 in float32, to three digits in bfloat16.
 
     BERT on a processor gets the encoder made for that, and shares embeddings and heads with the original; both stay in
-    float32. Another encoder goes its own way with packed products; on a GPU the whole model has the format asked for.
+    float32. Another encoder goes its own way with packed products, in float32 with the original's weights; on a GPU the
+    whole model has the format asked for.
     """
     if bert.device.type != "cpu":
         return bert if dtype == torch.float32 else deepcopy(bert).to(dtype)
     if not isinstance(bert.encoder, BertEncoder):
-        return pack_linears(deepcopy(bert).to(dtype), dtype)
+        shared = {id(each): each for each in bert.parameters()} if dtype == torch.float32 else {}
+        return pack_linears(deepcopy(bert, shared).to(dtype), dtype)
     fast = Bert(bert.config, bert.parts, head=bert.head, generator=None)
     for name, part in bert.named_children():
         fast.add_module(name, part)
