@@ -112,6 +112,7 @@ def test_the_wrong_words_are_told(tiny_bert, folder_of, tmp_path, capsys):
         (tiny_bert, ["--to", "onnx", "--out", out, "--repo", "a/b"], "are for --to hub"),
         (tiny_bert, ["--to", "hub", "--out", out, "--repo", "a/b"], "makes no folder"),
         (tiny_bert, ["--to", "hub", "--repo", "ab"], "is no repository"),
+        (tiny_bert, ["--to", "hub", "--repo", "a/b", "--dev", file], "have no use with --to hub"),
         (there, ["--to", "onnx", "--out", out], "this is no model folder"),
         (tmp_path / "none", ["--to", "onnx", "--out", out], "no such folder"),
         (classifier, ["--to", "onnx", "--out", out, "--dev", tmp_path / "sentences.csv"], "sentences.csv"),

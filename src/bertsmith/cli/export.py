@@ -53,6 +53,8 @@ def export(
     as_json: Json = False,
 ) -> None:
     if to == "hub":
+        if dev or calibration:
+            raise ConfigError("--dev and --calibration have no use with --to hub, which sends MODEL as it is")
         _push(model, repo, public, out, as_json)
         return
     if repo is not None or public:
