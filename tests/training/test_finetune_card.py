@@ -17,6 +17,7 @@ from bertsmith.model.folder import read_for_task, write_model_folder
 from bertsmith.tasks.findings import Findings
 from bertsmith.text.wordpiece import WordPiece
 from bertsmith.training.finetune_card import write_finetune_card
+from bertsmith.training.finetune_report import draw_finetune_curves
 from bertsmith.training.summary import Summary
 from training.finished import EVIL, five_seeds, records, summary
 
@@ -32,7 +33,8 @@ TASKS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 def card(folder: Path, finished: Summary, name: str = "my-task", **options: Any) -> tuple[dict[str, Any], str]:
     """The YAML and the rest."""
     (folder / "training").mkdir(exist_ok=True)
-    write_finetune_card(folder, finished, options.get("kept", []), name=name)
+    kept = options.get("kept", [])
+    write_finetune_card(folder, finished, kept, name=name, curves=draw_finetune_curves(finished, kept))
     _, front, body = (folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)
     return yaml.safe_load(front), body
 

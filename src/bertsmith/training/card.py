@@ -10,9 +10,8 @@ from typing import Any
 from bertsmith import __version__
 from bertsmith.config import ARCHITECTURES, PretrainConfig
 from bertsmith.files import write_text
-from bertsmith.training.journal import Record
 from bertsmith.training.recipe import Progress
-from bertsmith.training.report import draw_curves, shown_figures
+from bertsmith.training.report import shown_figures
 
 CURVES = "training/curves.svg"
 PREJUDICES = """\
@@ -65,7 +64,7 @@ def write_card(
     held_out: int,
     evaluated_on: str,
     progress: Progress,
-    records: Sequence[Record],
+    curves: str,
 ) -> None:
     """Write the card and its picture.
 
@@ -77,7 +76,7 @@ def write_card(
         held_out: documents held out.
         evaluated_on: which documents the figures are of.
         progress: where the run ended.
-        records: its journal.
+        curves: its picture, an <svg> element.
     """
     figures = shown_figures({**asdict(progress), **progress.metrics})
     card = _CARD.format(
@@ -96,7 +95,7 @@ def write_card(
         curves=CURVES,
         prejudices=PREJUDICES,
     )
-    write_card_files(folder, card, draw_curves(records))
+    write_card_files(folder, card, curves)
 
 
 def markdown_rows(rows: Iterable[Sequence[str]]) -> str:

@@ -212,8 +212,8 @@ def _keep(course: Course, config: FinetuneConfig, run: RunFolder, trained: Train
 
 def finish(run: RunFolder, summary: Summary, records: Sequence[Record]) -> None:
     """Write report, card and result; what only an unfinished run needs goes."""
-    write_finetune_report(run.report, summary, records, title=run.name)
-    write_finetune_card(run.out, summary, records, name=run.name)
+    curves = write_finetune_report(run.report, summary, records, title=run.name)
+    write_finetune_card(run.out, summary, records, name=run.name, curves=curves)
     write_summary(run.result, summary)
     (run.training / "best.safetensors").unlink(missing_ok=True)
     shutil.rmtree(run.checkpoints, ignore_errors=True)

@@ -17,7 +17,7 @@ from bertsmith.config import ARCHITECTURES
 from bertsmith.safe_text import clean
 from bertsmith.training.card import CURVES, PREJUDICES, markdown_rows, write_card_files
 from bertsmith.training.finetune_figures import TASKS, cautions, effort, figure_of, names_of, shown, shown_spread
-from bertsmith.training.finetune_report import draw_finetune_curves, where_figures_are
+from bertsmith.training.finetune_report import where_figures_are
 from bertsmith.training.finetune_usage import PIPELINES, usage
 from bertsmith.training.journal import Record
 from bertsmith.training.page import shortened
@@ -50,7 +50,7 @@ wrong examples. {where}
 """
 
 
-def write_finetune_card(folder: Path, summary: Summary, records: Sequence[Record], *, name: str) -> None:
+def write_finetune_card(folder: Path, summary: Summary, records: Sequence[Record], *, name: str, curves: str) -> None:
     """Write the card and its picture.
 
     Args:
@@ -58,10 +58,10 @@ def write_finetune_card(folder: Path, summary: Summary, records: Sequence[Record
         summary: of the finished fine-tuning.
         records: the journal of the kept run.
         name: what the model is called.
+        curves: its picture, an <svg> element; "" for none.
     """
     several = len(summary.seeds) > 1
     columns = ["this model", f"mean ± sd of {len(summary.seeds)} seeds"] if several else [""]
-    curves = draw_finetune_curves(summary, records)
     labels = _labels(summary)
     card = _CARD.format(
         front="\n".join(_front(summary, name)),

@@ -29,7 +29,7 @@ from bertsmith.training.summary import Summary
 _COLOURS = ("tab:orange", "tab:green", "tab:purple", "tab:brown", "tab:pink", "tab:cyan")
 
 
-def write_finetune_report(path: Path, summary: Summary, records: Sequence[Record], *, title: str) -> None:
+def write_finetune_report(path: Path, summary: Summary, records: Sequence[Record], *, title: str) -> str:
     """Write the page.
 
     Args:
@@ -37,14 +37,18 @@ def write_finetune_report(path: Path, summary: Summary, records: Sequence[Record
         summary: of the finished fine-tuning.
         records: the journal of the kept run.
         title: what the model is called.
+
+    Returns:
+        The curves, as an <svg> element, for the card; "" for none.
     """
+    curves = draw_finetune_curves(summary, records)
     confusion = summary.findings.confusion
     parts = [
         *_opening(summary, title),
         _headline(summary),
         _figures(summary),
         *(f'<p class="note">{escape(sentence)}</p>' for sentence in cautions(summary, records)),
-        *_section("Curves", draw_finetune_curves(summary, records)),
+        *_section("Curves", curves),
         *(part for table in summary.findings.tables for part in _section(table.title, _table(table))),
         *(_section("Confusions", *confusion_parts(*confusion)) if confusion else ()),
         *_section("The most wrong examples", _mistakes(summary.findings.mistakes)),
@@ -54,6 +58,7 @@ def write_finetune_report(path: Path, summary: Summary, records: Sequence[Record
         f'<p class="foot">bertsmith {__version__}. {escape(where_figures_are(summary))}</p>',
     ]
     write_page(path, title=f"{title}: fine-tuning", body="\n".join(filter(None, parts)))
+    return curves
 
 
 def where_figures_are(summary: Summary) -> str:

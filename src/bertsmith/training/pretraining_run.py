@@ -137,8 +137,8 @@ class PretrainingRun:
             except StoppedError:
                 self._report()
                 raise
-            self._report()
-            self.ranks.once(lambda: self._finish(loop.progress))
+            curves = self._report()
+            self.ranks.once(lambda: self._finish(loop.progress, curves))
         progress = loop.progress
         return PretrainResult(self.folder.out, progress.metrics, progress.step, progress.tokens, progress.seconds)
 
@@ -153,10 +153,11 @@ class PretrainingRun:
                 "--architecture modernbert (rotary positions, masked LM alone) into another --out."
             )
 
-    def _report(self) -> None:
+    def _report(self) -> str:
+        """Write the report; the curves in it."""
         if not self.ranks.first:
-            return
-        write_report(self.folder.report, self.journal.read(), title=self.folder.name)
+            return ""
+        return write_report(self.folder.report, self.journal.read(), title=self.folder.name)
 
     def _budget(self) -> Budget:
         config = self.config
@@ -274,7 +275,7 @@ class PretrainingRun:
         with atomic_path(self.folder.out / "model.safetensors") as beside:
             link_or_copy(path / "model.safetensors", beside)
 
-    def _finish(self, progress: Progress) -> None:
+    def _finish(self, progress: Progress, curves: str) -> None:
         self.tokenizer.save(self.folder.out)
         write_model_folder(self.bert, self.folder.out)
         write_card(
@@ -285,7 +286,7 @@ class PretrainingRun:
             held_out=self.corpus.documents("held-out"),
             evaluated_on="held-out documents" if self.rows.judged_by == "held-out" else "documents it was trained on",
             progress=progress,
-            records=self.journal.read(),
+            curves=curves,
         )
         self._suggest(progress.metrics)
 

@@ -33,14 +33,20 @@ FIGURES = {
 }
 
 
-def write_report(path: Path, records: Sequence[Record], *, title: str) -> None:
-    """Write the page; nothing is written while there is nothing to show."""
+def write_report(path: Path, records: Sequence[Record], *, title: str) -> str:
+    """Write the page; nothing is written while there is nothing to show.
+
+    Returns:
+        The curves, as an <svg> element, for the card; "" for none.
+    """
     evaluations = [record for record in records if record["kind"] == "evaluation"]
     last = evaluations[-1] if evaluations else records[-1] if records else None
     if last is None:
-        return
-    body = _BODY.format(title=escape(title), figures=html_table((), shown_figures(last)), curves=draw_curves(records))
+        return ""
+    curves = draw_curves(records)
+    body = _BODY.format(title=escape(title), figures=html_table((), shown_figures(last)), curves=curves)
     write_page(path, title=f"{title}: training", body=body)
+    return curves
 
 
 def shown_figures(record: Record) -> list[tuple[str, str]]:
