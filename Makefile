@@ -24,8 +24,9 @@ demo: $(READY)  ## the whole journey in about three minutes: text, tokenizer, pr
 docs: $(READY)  ## docs/how-bert-works.md, done: its small BERT, its page and its picture, in docs/made
 	$(BIN)/python docs/make.py
 
+# xdist would begin with the files of the most tests, which are not those that take longest: tests/conftest.py has the order.
 test: $(READY)  ## all tests, a file at a time on each core
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: $(READY)  ## ruff, ruff format, mypy, import-linter
 	$(BIN)/ruff check src tests bench docs
