@@ -1,7 +1,7 @@
 """Packing loses nothing, overfills nothing, and wastes little."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bertsmith.data.batch import Masking, build_batch, concatenate
@@ -11,7 +11,6 @@ from bertsmith.data.random_bits import generator, stream_key
 from data.corpora import CLS, SEP, random_shard, vocabulary
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(3, 64), min_size=1, max_size=200))
 def test_every_sequence_is_in_one_row_and_no_row_is_overfull(lengths: list[int]) -> None:
     packed = pack(np.array(lengths), 64)

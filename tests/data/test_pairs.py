@@ -20,7 +20,7 @@ def document_of(shard: Shard, token: int) -> int:
     return int(np.searchsorted(shard.document_starts, sentence, side="right") - 1)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.sampled_from([8, 16, 64, 128]))
 def test_pairs_fit_the_row_and_stay_in_one_document_each(seed: int, row_length: int) -> None:
     shard = random_shard(seed)

@@ -20,7 +20,7 @@ examples = st.lists(
 
 
 @given(examples)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_batch_holds_each_window_whole_and_apart(texts):
     encoded = [
         Encoded(tuple(window(ids, [0, len(ids) - 1], type_from=1) for ids in windows), np.array([number]))

@@ -11,9 +11,9 @@ from bertsmith.model.dropout import Draw
 SEQUENCES = torch.tensor([[1, 1, 1, 2, 2, 3, 0, 0, 0], [1] * 9])
 
 
-def heads(dtype: torch.dtype, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+def heads(dtype: torch.dtype, seed: int = 0, *, count: int = 4, tokens: int = 9) -> tuple[Tensor, Tensor, Tensor]:
     """Query, key, value (2, 4, 9, 6) as they come out of one linear layer: no view of them is contiguous."""
-    draw = torch.randn(2, 9, 3, 4, 6, generator=torch.Generator().manual_seed(seed)).to(dtype)
+    draw = torch.randn(2, tokens, 3, count, 6, generator=torch.Generator().manual_seed(seed)).to(dtype)
     query, key, value = draw.permute(2, 0, 3, 1, 4).detach()
     return query.requires_grad_(), key.requires_grad_(), value.requires_grad_()
 
@@ -52,7 +52,7 @@ def test_bfloat16_is_as_near_to_the_truth_as_the_definition_in_bfloat16():
 
 
 def test_gradients_with_dropout_are_those_of_small_steps():
-    inputs = heads(torch.float64)
+    inputs = heads(torch.float64, count=2, tokens=5)
 
     def drawn_alike(*parts: Tensor) -> Tensor:
         torch.manual_seed(3)

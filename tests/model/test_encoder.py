@@ -27,7 +27,7 @@ def packed(batch: Rows, lengths: list[int], width: int) -> Rows:
 
 
 @PLAIN_OR_FUSED
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     lengths=st.lists(st.integers(1, 6), min_size=1, max_size=3),
     seed=st.integers(0, 1000),
@@ -45,7 +45,7 @@ def test_a_packed_sequence_is_the_same_as_alone(gradients, lengths, seed, spare)
 
 
 @PLAIN_OR_FUSED
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     lengths=st.lists(st.integers(1, 8), min_size=2, max_size=4),
     seed=st.integers(0, 1000),
@@ -61,7 +61,7 @@ def test_padding_and_batch_order_never_change_a_real_token(gradients, lengths, s
         torch.testing.assert_close(BERT(**other)[:, :8][real], BERT(**batch)[order][real], atol=1e-5, rtol=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(lengths=st.lists(st.integers(1, 5), min_size=1, max_size=3), spare=st.integers(0, 3), data=st.data())
 def test_a_place_depends_on_its_own_sequence_and_on_nothing_else(lengths, spare, data):
     batch = packed(rows(lengths, 5), lengths, sum(lengths) + spare)

@@ -21,7 +21,7 @@ from bertsmith.model.rotary import rotary, rotate
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=3), spare=st.integers(0, 3), seed=st.integers(0, 99))
 def test_a_packed_sequence_is_the_same_as_alone(lengths, spare, seed):
     bert, batch = tiny_modern(max_position_embeddings=40), rows(lengths, 9, seed)

@@ -179,7 +179,7 @@ ODD = [
 ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.sampled_from(ODD), min_size=1, max_size=12), st.sampled_from([" ", "\n", "\u00a0", " \t "]), st.data()
 )

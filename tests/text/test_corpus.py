@@ -105,7 +105,7 @@ def test_where_documents_end(tmp_path, data, per, texts):
     assert read(path, document_per=per)[0] == texts
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(text=st.text("ab é\n\r", max_size=60), block=st.integers(1, 9), per=st.sampled_from(["blank-line", "line"]))
 def test_block_boundaries_do_not_matter(tmp_path_factory, monkeypatch, text, block, per):
     if "\r" in text:  # lone ones are line ends only in files that have no others

@@ -161,7 +161,7 @@ def test_the_fast_path_equals_the_library(tokenizer, text):
 
 
 @ALL
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(texts=st.lists(any_text, max_size=4))
 def test_the_fast_path_equals_the_library_on_any_text(tokenizer, texts):
     ids, lengths = tokenizer.encode_sentences(texts)
@@ -227,7 +227,7 @@ def normal(text: str, *, lower: bool) -> str:
     return "".join(character for character in text if unicodedata.category(character)[0] not in "MC")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(text=any_text)
 def test_offsets_slice_back_to_the_text(text):
     for tokenizer in (UNCASED, CASED):
