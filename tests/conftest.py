@@ -24,6 +24,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
+def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The text of `training.runs`, prepared; nobody writes to it."""
+    from training.runs import prepare, write_corpus
+
+    folder = tmp_path_factory.mktemp("corpora")
+    return prepare(write_corpus(folder), folder / "corpus")
+
+
+@pytest.fixture(scope="session")
 def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random BERT of 32 positions with its tokenizer; its weights are large, so that answers differ."""
     import torch

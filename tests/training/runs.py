@@ -6,6 +6,9 @@ from typing import Any
 from safetensors.numpy import load_file
 
 from bertsmith.config import CorpusConfig, PretrainConfig, TokenizerConfig
+from bertsmith.data.prepare import prepare_corpus
+from bertsmith.prepare_config import PrepareConfig
+from bertsmith.progress import Silent
 from bertsmith.training.pretrain import PretrainResult, pretrain
 from data.corpora import raw_text
 
@@ -28,14 +31,32 @@ def write_corpus(folder: Path, *, documents: int = 150) -> Path:
     return path
 
 
+# As `run` prepares raw text.
+CORPUS, VOCABULARY = CorpusConfig(workers=1, held_out_share=0.1), TokenizerConfig(vocab_size=200)
+
+
+def prepare(corpus: Path, out: Path, **making: Any) -> Path:
+    """What `run` makes of raw text before it trains."""
+    prepare_corpus(
+        [str(corpus)],
+        out,
+        tokenizer=VOCABULARY,
+        config=CORPUS,
+        seed=0,
+        making=PrepareConfig(**making),
+        reporter=Silent(),
+    )
+    return out
+
+
 def run(corpus: Path, out: Path, **options: Any) -> PretrainResult:
-    """Pretrain a small BERT."""
+    """Pretrain a small BERT, on raw text or on what `prepare` made of it."""
     return pretrain(
         [str(corpus)],
         out,
         config=PretrainConfig(**{**SMALL, **options}),
-        corpus_config=CorpusConfig(workers=1, held_out_share=0.1),
-        tokenizer_config=TokenizerConfig(vocab_size=200),
+        corpus_config=CORPUS,
+        tokenizer_config=VOCABULARY,
     )
 
 

@@ -30,19 +30,12 @@ from bertsmith.training.optimizer import build_optimizer, load_optimizer_tensors
 from clinic_texts import TEXTS
 from flash_by_hand import flash_by_hand
 from pretend_cuda import CUDA, OnCuda, pretend_cuda
-from training.runs import run, write_corpus
+from training.runs import run
 from training.test_finetune import Listener
 from training.test_optimizer import Table, batches, train
 from training.test_resume import stop_after
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("device")
-    run(write_corpus(folder), folder / "first", steps=1)
-    return folder / "first" / "training" / "corpus"
 
 
 def losses(out: Path) -> list[float]:
@@ -109,10 +102,10 @@ def test_a_gpu_that_is_not_there_is_named_before_anything_is_done(
 
 @pytest.mark.parametrize("options", [{}, {"architecture": "modernbert", "max_length_tokens": 160, "batch_size": 2}])
 def test_pretraining_gives_the_processors_figures_and_moves_each_batch_once(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+    small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
     options = {"dropout": 0.0, "steps": 6, "evaluate_every_steps": 3, **options}
-    exact = run(corpus, tmp_path / "cpu", device="cpu", **options)
+    exact = run(small_corpus, tmp_path / "cpu", device="cpu", **options)
 
     def none_of_it(*_: object) -> None:
         raise AssertionError("only for the processor")
@@ -121,7 +114,7 @@ def test_pretraining_gives_the_processors_figures_and_moves_each_batch_once(
         patch.setattr(attention, "plain_attention", none_of_it)
         patch.setattr(loop, "keep_freed_memory", none_of_it)
         patch.setattr(loop.Gaps, "after_step", none_of_it)
-        there = run(corpus, tmp_path / "cuda", **options)  # auto takes it
+        there = run(small_corpus, tmp_path / "cuda", **options)  # auto takes it
     assert there.metrics == pytest.approx(exact.metrics, rel=1e-4)
     assert losses(tmp_path / "cuda") == pytest.approx(losses(tmp_path / "cpu"), rel=1e-4)
     parameters = len(list(load(tmp_path / "cpu").bert.parameters()))
@@ -129,22 +122,22 @@ def test_pretraining_gives_the_processors_figures_and_moves_each_batch_once(
     assert device.moved - device.pinned == parameters
 
 
-def test_pretraining_with_the_attention_of_a_gpu(corpus: Path, tmp_path: Path) -> None:
+def test_pretraining_with_the_attention_of_a_gpu(small_corpus: Path, tmp_path: Path) -> None:
     options: dict[str, Any] = {"dropout": 0.0, "steps": 4}
-    run(corpus, tmp_path / "cpu", device="cpu", **options)
+    run(small_corpus, tmp_path / "cpu", device="cpu", **options)
     with pretend_cuda(), flash_by_hand() as made:
-        run(corpus, tmp_path / "cuda", **options)
+        run(small_corpus, tmp_path / "cuda", **options)
     assert len(made) > 4 * 2  # two layers, and evaluations
     assert all(isinstance(each, OnCuda) for each in made)
     assert losses(tmp_path / "cuda") == pytest.approx(losses(tmp_path / "cpu"), rel=1e-4)
 
 
-def test_dropout_is_drawn_by_torch_there(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dropout_is_drawn_by_torch_there(small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seeds = []
     monkeypatch.setattr("torch.cuda.manual_seed_all", seeds.append)
     with pretend_cuda():
-        run(corpus, tmp_path / "cuda", steps=3, dropout=0.1)
-    run(corpus, tmp_path / "cpu", steps=3, dropout=0.1)
+        run(small_corpus, tmp_path / "cuda", steps=3, dropout=0.1)
+    run(small_corpus, tmp_path / "cpu", steps=3, dropout=0.1)
     of_steps = [seed for seed in seeds if seeds.count(seed) == 2]  # both runs seed both generators of a step
     assert len(set(of_steps)) == 3
     assert losses(tmp_path / "cuda") != losses(tmp_path / "cpu")
@@ -153,19 +146,19 @@ def test_dropout_is_drawn_by_torch_there(corpus: Path, tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize("first", ["cpu", "cuda"])
 def test_a_run_goes_on_on_another_device(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
+    small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
 ) -> None:
     options = {"dropout": 0.0, "steps": 6, "evaluate_every_steps": 6, "precision": "auto"}
     monkeypatch.setattr(pretraining_run, "choose_precision", lambda asked, device: "float32")
-    straight = run(corpus, tmp_path / "straight", device="cpu", **options)
+    straight = run(small_corpus, tmp_path / "straight", device="cpu", **options)
     with pretend_cuda():
         for stop, device in ((2, first), (4, {"cpu": "cuda", "cuda": "cpu"}[first])):
             with monkeypatch.context() as patch:
                 stop_after(stop, patch, lambda: os.kill(os.getpid(), signal.SIGINT))
                 with pytest.raises(StoppedError):
-                    run(corpus, tmp_path / "run", device=device, **options)
+                    run(small_corpus, tmp_path / "run", device=device, **options)
             assert list_checkpoints(tmp_path / "run/training/checkpoints")[-1].name == f"step-0000000{stop}"
-        there = run(corpus, tmp_path / "run", device=first, **options)
+        there = run(small_corpus, tmp_path / "run", device=first, **options)
     assert there.steps == 6
     assert there.metrics == pytest.approx(straight.metrics, rel=1e-4)
     assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "straight"), rel=1e-4)

@@ -41,18 +41,11 @@ class Listener(Silent):
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("modern")
-    run(write_corpus(folder), folder / "first", steps=1)
-    return folder / "first" / "training" / "corpus"
-
-
-@pytest.fixture(scope="module")
-def model(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Rows of 80 tokens, of which a local layer sees 64 to either side."""
     out = tmp_path_factory.mktemp("modern") / "my-bert"
     options: dict[str, Any] = {"learning_rate": 5e-3, "dropout": 0.0, "batch_size": 16, "max_length_tokens": 80}
-    run(corpus, out, architecture="modernbert", steps=60, evaluation_rows=32, **options)
+    run(small_corpus, out, architecture="modernbert", steps=60, evaluation_rows=32, **options)
     return out
 
 
@@ -81,10 +74,10 @@ def test_transformers_fills_masks_with_the_same_answers(model: Path) -> None:
 
 @pytest.mark.parametrize("step", [3, 8])
 def test_a_stopped_run_goes_on_bit_for_bit(
-    corpus: Path, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
+    small_corpus: Path, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options: dict[str, Any] = {"architecture": "modernbert", "steps": 10, "max_length_tokens": 80}
-    run(corpus, tmp_path / "straight", **options)
+    run(small_corpus, tmp_path / "straight", **options)
     trained = loop.Loop._train
 
     def train(self: Any, *arguments: Any) -> None:
@@ -95,11 +88,11 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     with monkeypatch.context() as patch:
         patch.setattr(loop.Loop, "_train", train)
         with pytest.raises(StoppedError):
-            run(corpus, tmp_path / "run", **options)
-    assert run(corpus, tmp_path / "run", **options).steps == 10
+            run(small_corpus, tmp_path / "run", **options)
+    assert run(small_corpus, tmp_path / "run", **options).steps == 10
     assert weights(tmp_path / "run") == weights(tmp_path / "straight")
     with pytest.raises(ConfigError, match="architecture was 'modernbert', now 'bert'"):
-        run(corpus, tmp_path / "run", steps=10, max_length_tokens=80)
+        run(small_corpus, tmp_path / "run", steps=10, max_length_tokens=80)
 
 
 def write_data(folder: Path) -> None:
@@ -197,11 +190,11 @@ def test_each_layer_learns_at_a_share_of_the_one_above(model: Path) -> None:
 
 @pytest.mark.parametrize(("architecture", "told"), [("bert", 1), ("modernbert", 0)])
 def test_the_end_of_a_run_that_learned_little_names_the_other_architecture(
-    corpus: Path, tmp_path: Path, architecture: Any, told: int
+    small_corpus: Path, tmp_path: Path, architecture: Any, told: int
 ) -> None:
     listener = Listener()
     config = PretrainConfig(**{**SMALL, "steps": 2, "learning_rate": 1e-5, "architecture": architecture})
-    pretrain([str(corpus)], tmp_path / "run", config=config, reporter=listener)
+    pretrain([str(small_corpus)], tmp_path / "run", config=config, reporter=listener)
     assert sum("--architecture modernbert" in line for line in listener.said) == told
 
 
