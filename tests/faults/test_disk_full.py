@@ -17,30 +17,20 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from bertsmith.config import CorpusConfig, TokenizerConfig
-from bertsmith.data.prepare import prepare_corpus
 from bertsmith.data.shards import is_prepared
 from bertsmith.errors import DiskFullError
-from bertsmith.progress import Silent
 from bertsmith.training.checkpoints import Checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from bertsmith.training.ranks import Ranks
 from bertsmith.training.sharding import gathered
 from data.corpora import raw_text
-from training.runs import run, weights, write_corpus
+from training.runs import prepare, run, weights
 
 LONG = "BERTSMITH_KILLS" in os.environ
 
 
-def prepare(text: Path, out: Path) -> dict[str, bytes]:
+def prepared(text: Path, out: Path) -> dict[str, bytes]:
     """The files of a prepared corpus."""
-    prepare_corpus(
-        [str(text)],
-        out,
-        tokenizer=TokenizerConfig(vocab_size=200),
-        config=CorpusConfig(workers=1, held_out_share=0.1),
-        seed=0,
-        reporter=Silent(),
-    )
+    prepare(text, out)
     return {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
 
 
@@ -91,32 +81,25 @@ def text(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("full")
-    prepare(write_corpus(folder), folder / "corpus")
-    return folder / "corpus"
-
-
-@pytest.fixture(scope="module")
-def roomy(corpus: Path) -> dict[str, bytes]:
+def roomy(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What training ends with where there is room."""
-    return train(corpus, corpus.parent / "roomy")
+    return train(small_corpus, tmp_path_factory.mktemp("roomy") / "run")
 
 
 def test_a_unit_that_does_not_fit(text: Path, tmp_path: Path) -> None:
     with no_file_beyond(100_000), pytest.raises(DiskFullError, match=r"unit-.*the disk is full"):
-        prepare(text, tmp_path / "full")
+        prepared(text, tmp_path / "full")
     assert_good(tmp_path / "full")
-    assert prepare(text, tmp_path / "full") == prepare(text, tmp_path / "roomy")
+    assert prepared(text, tmp_path / "full") == prepared(text, tmp_path / "roomy")
 
 
 @pytest.mark.parametrize("size", [1_000_000, 2_500_000])  # less than the weights, less than the moments
-def test_a_checkpoint_that_does_not_fit(corpus: Path, roomy: dict[str, bytes], tmp_path: Path, size: int) -> None:
+def test_a_checkpoint_that_does_not_fit(small_corpus: Path, roomy: dict[str, bytes], tmp_path: Path, size: int) -> None:
     with no_file_beyond(size), pytest.raises(DiskFullError, match=r"step-.*the disk is full"):
-        train(corpus, tmp_path / "full")
+        train(small_corpus, tmp_path / "full")
     assert list_checkpoints(tmp_path / "full/training/checkpoints") == []
     assert_good(tmp_path / "full")
-    assert train(corpus, tmp_path / "full") == roomy
+    assert train(small_corpus, tmp_path / "full") == roomy
 
 
 def test_a_rank_s_part_of_a_checkpoint_that_does_not_fit(tmp_path: Path) -> None:
@@ -139,14 +122,14 @@ def test_a_rank_s_part_of_a_checkpoint_that_does_not_fit(tmp_path: Path) -> None
 def test_preparing_on_a_disk_that_is_full_at_every_file_in_turn(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = end_after_every_failure(lambda: prepare(text, tmp_path / "full"), tmp_path / "full", 1, monkeypatch)
-    assert made == prepare(text, tmp_path / "roomy")
+    made = end_after_every_failure(lambda: prepared(text, tmp_path / "full"), tmp_path / "full", 1, monkeypatch)
+    assert made == prepared(text, tmp_path / "roomy")
 
 
 def test_training_on_a_disk_that_is_full_at_every_checkpoint_in_turn(
-    corpus: Path, roomy: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_corpus: Path, roomy: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = end_after_every_failure(lambda: train(corpus, tmp_path / "full"), tmp_path / "full", 3, monkeypatch)
+    made = end_after_every_failure(lambda: train(small_corpus, tmp_path / "full"), tmp_path / "full", 3, monkeypatch)
     assert made == roomy
 
 
@@ -195,21 +178,21 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 def test_preparing_on_a_small_disk(text: Path, tmp_path: Path, small_disk: Callable[[str], Path], size: str) -> None:
     out = small_disk(size) / "corpus"
     with pytest.raises(DiskFullError, match="the disk is full"):
-        prepare(text, out)
+        prepared(text, out)
     assert not is_prepared(out)
     assert_good(out)
     small_disk("100m")
-    assert prepare(text, out) == prepare(text, tmp_path / "roomy")
+    assert prepared(text, out) == prepared(text, tmp_path / "roomy")
 
 
 @pytest.mark.skipif(not LONG, reason="a long fault run: make faults")
 @pytest.mark.parametrize("size", ["3m", "7m"])  # a checkpoint has 5 MB
 def test_training_on_a_small_disk(
-    corpus: Path, roomy: dict[str, bytes], tmp_path: Path, small_disk: Callable[[str], Path], size: str
+    small_corpus: Path, roomy: dict[str, bytes], tmp_path: Path, small_disk: Callable[[str], Path], size: str
 ) -> None:
     out = small_disk(size) / "run"
     with pytest.raises(DiskFullError, match="the disk is full"):
-        train(corpus, out)
+        train(small_corpus, out)
     assert_good(out)
     small_disk("100m")
-    assert train(corpus, out) == roomy
+    assert train(small_corpus, out) == roomy

@@ -12,7 +12,7 @@ from bertsmith.errors import DiskFullError
 from bertsmith.training import pretraining_run
 from bertsmith.training.behind import Behind
 from bertsmith.training.journal import Journal
-from training.runs import run, weights, write_corpus
+from training.runs import run, weights
 
 
 def test_calls_follow_one_another_and_errors_are_raised_where_one_looks() -> None:
@@ -41,10 +41,9 @@ def test_calls_follow_one_another_and_errors_are_raised_where_one_looks() -> Non
 
 
 def test_training_goes_on_while_a_checkpoint_is_written_of_what_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    corpus = write_corpus(tmp_path)
-    run(corpus, tmp_path / "straight", steps=12, keep_checkpoints=9)
+    run(small_corpus, tmp_path / "straight", steps=12, keep_checkpoints=9)
     save, seen = pretraining_run.save_checkpoint, []
 
     def slow(folder: Path, checkpoint: Any, **options: int) -> Path:
@@ -54,7 +53,7 @@ def test_training_goes_on_while_a_checkpoint_is_written_of_what_it_was(
         return save(folder, checkpoint, **options)
 
     monkeypatch.setattr(pretraining_run, "save_checkpoint", slow)
-    run(corpus, tmp_path / "slow", steps=12, keep_checkpoints=9)
+    run(small_corpus, tmp_path / "slow", steps=12, keep_checkpoints=9)
     assert seen
     for name in ("model", "optimizer"):
         file = f"training/checkpoints/step-00000005/{name}.safetensors"
@@ -64,10 +63,9 @@ def test_training_goes_on_while_a_checkpoint_is_written_of_what_it_was(
 
 
 def test_a_failed_checkpoint_ends_the_run_with_the_one_before_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    corpus = write_corpus(tmp_path)
-    run(corpus, tmp_path / "straight")
+    run(small_corpus, tmp_path / "straight")
     save = pretraining_run.save_checkpoint
 
     def full(folder: Path, checkpoint: Any, **options: int) -> Path:
@@ -77,8 +75,8 @@ def test_a_failed_checkpoint_ends_the_run_with_the_one_before_whole(
 
     monkeypatch.setattr(pretraining_run, "save_checkpoint", full)
     with pytest.raises(DiskFullError):
-        run(corpus, tmp_path / "full")
+        run(small_corpus, tmp_path / "full")
     assert [path.name for path in (tmp_path / "full/training/checkpoints").iterdir()] == ["step-00000005"]
     monkeypatch.setattr(pretraining_run, "save_checkpoint", save)
-    run(corpus, tmp_path / "full")
+    run(small_corpus, tmp_path / "full")
     assert weights(tmp_path / "full") == weights(tmp_path / "straight")

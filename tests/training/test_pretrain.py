@@ -106,29 +106,29 @@ def test_the_card_and_the_report_have_the_figures(finished: Path) -> None:
         ("golden_fast_curve.json", {}),
     ],
 )
-def test_the_loss_curve_is_the_one_it_always_was(tmp_path: Path, golden_file: str, options: dict[str, Any]) -> None:
+def test_the_loss_curve_is_the_one_it_always_was(
+    small_corpus: Path, tmp_path: Path, golden_file: str, options: dict[str, Any]
+) -> None:
     """Golden: change these curves only with a change that is meant to change them."""
-    result = run(write_corpus(tmp_path), tmp_path / "run", steps=20, checkpoint_every_steps=50, **options)
+    result = run(small_corpus, tmp_path / "run", steps=20, checkpoint_every_steps=50, **options)
     curve = [r["loss"] for r in Journal(tmp_path / "run/training/metrics.jsonl").read() if r["kind"] == "train"]
     golden = json.loads((Path(__file__).parent / golden_file).read_text())
     assert curve == pytest.approx(golden, rel=2e-4)
     assert result.steps == 20
 
 
-def test_accumulation_does_not_change_the_run(tmp_path: Path) -> None:
-    corpus = write_corpus(tmp_path)
+def test_accumulation_does_not_change_the_run(small_corpus: Path, tmp_path: Path) -> None:
     curves = []
     for micro in (8, 3):
         out = tmp_path / f"micro-{micro}"
-        run(corpus, out, steps=6, dropout=0.0, micro_batch_size=micro)
+        run(small_corpus, out, steps=6, dropout=0.0, micro_batch_size=micro)
         curves.append([r["loss"] for r in Journal(out / "training/metrics.jsonl").read() if r["kind"] == "train"])
     assert curves[0] == pytest.approx(curves[1], rel=1e-5)
 
 
-def test_seeds_differ(tmp_path: Path) -> None:
-    corpus = write_corpus(tmp_path)
-    run(corpus, tmp_path / "a", steps=2)
-    run(corpus, tmp_path / "b", steps=2, seed=1)
+def test_seeds_differ(small_corpus: Path, tmp_path: Path) -> None:
+    run(small_corpus, tmp_path / "a", steps=2)
+    run(small_corpus, tmp_path / "b", steps=2, seed=1)
     assert weights(tmp_path / "a") != weights(tmp_path / "b")
 
 
@@ -143,8 +143,8 @@ def test_budgets_of_epochs_and_minutes_end(tmp_path: Path) -> None:
     assert minutes.steps >= 1
 
 
-def test_two_phases_of_lengths(tmp_path: Path) -> None:
-    result = run(write_corpus(tmp_path), tmp_path / "run", steps=6, long_share=0.5, long_length_tokens=64)
+def test_two_phases_of_lengths(small_corpus: Path, tmp_path: Path) -> None:
+    result = run(small_corpus, tmp_path / "run", steps=6, long_share=0.5, long_length_tokens=64)
     assert result.steps == 6
     records = [r for r in Journal(tmp_path / "run/training/metrics.jsonl").read() if r["kind"] == "train"]
     tokens = np.diff([0, *(r["tokens"] for r in records)])
@@ -152,7 +152,7 @@ def test_two_phases_of_lengths(tmp_path: Path) -> None:
 
 
 def test_a_run_may_begin_with_short_rows_in_which_more_is_hidden(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
     loss_sums = Pretraining.loss_sums
@@ -162,22 +162,22 @@ def test_a_run_may_begin_with_short_rows_in_which_more_is_hidden(
         return loss_sums(self, model, batch)
 
     monkeypatch.setattr(Pretraining, "loss_sums", look)
-    run(
-        write_corpus(tmp_path), tmp_path / "run", steps=4, early_share=0.5, early_length_tokens=16, early_mask_share=0.4
-    )
+    run(small_corpus, tmp_path / "run", steps=4, early_share=0.5, early_length_tokens=16, early_mask_share=0.4)
     lengths, shares = zip(*seen, strict=True)
     assert lengths == (16, 16, 32, 32)
     assert min(shares[:2]) > 0.25 > 0.2 > max(shares[2:])
 
 
-def test_masked_lm_alone_leaves_no_next_sentence_head(tmp_path: Path) -> None:
-    result = run(write_corpus(tmp_path), tmp_path / "run", steps=2, objective="mlm")
+def test_masked_lm_alone_leaves_no_next_sentence_head(small_corpus: Path, tmp_path: Path) -> None:
+    result = run(small_corpus, tmp_path / "run", steps=2, objective="mlm")
     assert "nsp_loss" not in result.metrics
     assert json.loads((tmp_path / "run/config.json").read_text())["architectures"] == ["BertForMaskedLM"]
     assert not any("pooler" in name or "seq_relationship" in name for name in weights(tmp_path / "run"))
 
 
-def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_that_is_no_number_ends_the_run(
+    small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def poisoned(self: Loop[Bert, object], fed: object) -> tuple[dict[str, float], int]:
         for parameter in self.model.parameters():
             parameter.grad = torch.full_like(parameter, float("nan"))
@@ -185,11 +185,11 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(Loop, "_accumulate", poisoned)
     with pytest.raises(BertsmithError, match=r"step 1: the gradient is nan.*--learning-rate"):
-        run(write_corpus(tmp_path), tmp_path / "run")
+        run(small_corpus, tmp_path / "run")
     assert not (tmp_path / "run/model.safetensors").exists()
 
 
-def test_a_plateau_is_said_aloud(tmp_path: Path) -> None:
+def test_a_plateau_is_said_aloud(small_corpus: Path, tmp_path: Path) -> None:
     class Listener(Silent):
         def __init__(self) -> None:
             self.warnings: list[str] = []
@@ -197,17 +197,15 @@ def test_a_plateau_is_said_aloud(tmp_path: Path) -> None:
         def warn(self, message: str) -> None:
             self.warnings.append(message)
 
-    from bertsmith.config import CorpusConfig, PretrainConfig, TokenizerConfig
+    from bertsmith.config import PretrainConfig
     from bertsmith.training.pretrain import pretrain
     from training.runs import SMALL
 
     listener = Listener()
     pretrain(
-        [str(write_corpus(tmp_path))],
+        [str(small_corpus)],
         tmp_path / "run",
         config=PretrainConfig(**{**SMALL, "learning_rate": 1e-7}),
-        corpus_config=CorpusConfig(workers=1, held_out_share=0.1),
-        tokenizer_config=TokenizerConfig(vocab_size=200),
         reporter=listener,
     )
     assert sum("word frequency" in warning for warning in listener.warnings) == 2
@@ -243,12 +241,10 @@ def test_a_format_that_is_emulated_is_not_tried(monkeypatch: pytest.MonkeyPatch)
     assert choose_precision("auto", torch.device("cpu")) == "float32"
 
 
-def test_bfloat16_trains_too(tmp_path: Path) -> None:
-    corpus = write_corpus(tmp_path)
-    exact = run(corpus, tmp_path / "float32", dropout=0.0).metrics["mlm_loss"]
-    assert run(corpus, tmp_path / "bfloat16", dropout=0.0, precision="bfloat16").metrics["mlm_loss"] == pytest.approx(
-        exact, abs=0.05
-    )
+def test_bfloat16_trains_too(small_corpus: Path, tmp_path: Path) -> None:
+    exact = run(small_corpus, tmp_path / "float32", dropout=0.0).metrics["mlm_loss"]
+    near = run(small_corpus, tmp_path / "bfloat16", dropout=0.0, precision="bfloat16").metrics["mlm_loss"]
+    assert near == pytest.approx(exact, abs=0.05)
 
 
 def test_a_prepared_corpus_brings_its_tokenizer(finished: Path, tmp_path: Path) -> None:
