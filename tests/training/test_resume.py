@@ -11,47 +11,45 @@ from typing import Any
 
 import pytest
 
-from bertsmith.config import CorpusConfig, TokenizerConfig
-from bertsmith.data.prepare import prepare_corpus
 from bertsmith.errors import BertsmithError, CheckpointError, ConfigError, DiskFullError, StoppedError
-from bertsmith.prepare_config import PrepareConfig
-from bertsmith.progress import Silent
 from bertsmith.training import checkpoints, loop
 from bertsmith.training.checkpoints import list_checkpoints, load_checkpoint
 from bertsmith.training.journal import Journal
 from bertsmith.training.ranks import Ranks
 from bertsmith.training.run_folder import RunFolder
-from training.runs import SMALL, run, weights, write_corpus
+from training.runs import SMALL, prepare, run, weights, write_corpus
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Prepared once: what these tests look at comes after."""
-    folder = tmp_path_factory.mktemp("resume")
-    run(write_corpus(folder), folder / "first", steps=1)
-    return folder / "first" / "training" / "corpus"
-
-
-@pytest.fixture(scope="module")
-def straight(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def straight(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("straight") / "run"
-    run(corpus, out)
+    run(small_corpus, out)
     return out
 
 
 @pytest.fixture(scope="module")
 def several_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shards")
-    prepare_corpus(
-        [str(write_corpus(folder))],
-        folder / "corpus",
-        tokenizer=TokenizerConfig(vocab_size=200),
-        config=CorpusConfig(workers=1, held_out_share=0.1),
-        seed=0,
-        making=PrepareConfig(shard_tokens=2000),
-        reporter=Silent(),
-    )
-    return folder / "corpus"
+    return prepare(write_corpus(folder), folder / "corpus", shard_tokens=2000)
+
+
+PHASES: dict[str, Any] = {
+    "steps": None,
+    "epochs": 1.3,
+    "early_share": 0.2,
+    "early_length_tokens": 16,
+    "long_share": 0.4,
+    "long_length_tokens": 64,
+    "micro_batch_size": 9,
+    "batch_size": 20,
+}
+
+
+@pytest.fixture(scope="module")
+def straight_phases(several_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("phases") / "run"
+    assert run(several_shards, out, **PHASES).steps > 14
+    return out
 
 
 def stop_after(step: int, monkeypatch: pytest.MonkeyPatch, how: Any) -> None:
@@ -76,14 +74,14 @@ def samples(out: Path) -> bytes:
 
 @pytest.mark.parametrize("step", [1, 5, 8])
 def test_ctrl_c_saves_and_the_same_command_goes_on(
-    corpus: Path, straight: Path, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
+    small_corpus: Path, straight: Path, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         stop_after(step, patch, lambda: os.kill(os.getpid(), signal.SIGINT))
         with pytest.raises(StoppedError, match=f"Ctrl-C.*step {step}"):
-            run(corpus, tmp_path / "run")
+            run(small_corpus, tmp_path / "run")
     assert load_checkpoint(list_checkpoints(tmp_path / "run/training/checkpoints")[-1]).step == step
-    result = run(corpus, tmp_path / "run")
+    result = run(small_corpus, tmp_path / "run")
     assert result.steps == 20
     assert weights(tmp_path / "run") == weights(straight)
     assert losses(tmp_path / "run") == losses(straight)
@@ -92,45 +90,33 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(
 
 @pytest.mark.parametrize("step", [1, 7, 12])
 def test_epochs_phases_shards_and_parts_go_on_too(
-    tmp_path: Path, several_shards: Path, step: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, several_shards: Path, straight_phases: Path, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options: dict[str, Any] = {
-        "steps": None,
-        "epochs": 1.3,
-        "early_share": 0.2,
-        "early_length_tokens": 16,
-        "long_share": 0.4,
-        "long_length_tokens": 64,
-        "micro_batch_size": 9,
-        "batch_size": 20,
-    }
-    straight = run(several_shards, tmp_path / "straight", **options)
-    assert straight.steps > 14
     with monkeypatch.context() as patch:
         stop_after(step, patch, lambda: os.kill(os.getpid(), signal.SIGTERM))
         with pytest.raises(StoppedError):
-            run(several_shards, tmp_path / "run", **options)
-    run(several_shards, tmp_path / "run", **options)
-    assert weights(tmp_path / "run") == weights(tmp_path / "straight")
-    assert losses(tmp_path / "run") == losses(tmp_path / "straight")
+            run(several_shards, tmp_path / "run", **PHASES)
+    run(several_shards, tmp_path / "run", **PHASES)
+    assert weights(tmp_path / "run") == weights(straight_phases)
+    assert losses(tmp_path / "run") == losses(straight_phases)
 
 
 def test_the_phase_of_the_next_step_is_known_when_a_run_goes_on(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped right where the second phase begins."""
     options: dict[str, Any] = {"steps": 10, "long_share": 0.5, "long_length_tokens": 64}
-    run(corpus, tmp_path / "straight", **options)
+    run(small_corpus, tmp_path / "straight", **options)
     with monkeypatch.context() as patch:
         stop_after(5, patch, lambda: os.kill(os.getpid(), signal.SIGINT))
         with pytest.raises(StoppedError):
-            run(corpus, tmp_path / "run", **options)
-    run(corpus, tmp_path / "run", **options)
+            run(small_corpus, tmp_path / "run", **options)
+    run(small_corpus, tmp_path / "run", **options)
     assert weights(tmp_path / "run") == weights(tmp_path / "straight")
 
 
 def test_a_crash_between_checkpoints_goes_back_to_the_last(
-    corpus: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_corpus: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def crash() -> None:
         raise RuntimeError("power cut")
@@ -138,23 +124,23 @@ def test_a_crash_between_checkpoints_goes_back_to_the_last(
     with monkeypatch.context() as patch:
         stop_after(13, patch, crash)
         with pytest.raises(RuntimeError, match="power cut"):
-            run(corpus, tmp_path / "run")
+            run(small_corpus, tmp_path / "run")
     assert [path.name for path in list_checkpoints(tmp_path / "run/training/checkpoints")] == [
         "step-00000005",
         "step-00000010",
     ]
-    run(corpus, tmp_path / "run")
+    run(small_corpus, tmp_path / "run")
     assert weights(tmp_path / "run") == weights(straight)
     assert losses(tmp_path / "run") == losses(straight)
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
-    corpus: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_corpus: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         stop_after(13, patch, lambda: os.kill(os.getpid(), signal.SIGTERM))
         with pytest.raises(StoppedError, match="SIGTERM"):
-            run(corpus, tmp_path / "run")
+            run(small_corpus, tmp_path / "run")
     newest = list_checkpoints(tmp_path / "run/training/checkpoints")[-1]
     for name in ("model.safetensors", "optimizer.safetensors", "state.json"):
         file = newest / name
@@ -164,21 +150,21 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
             load_checkpoint(newest)
         file.write_bytes(whole)
     (newest / "optimizer.safetensors").write_bytes(b"")
-    run(corpus, tmp_path / "run")
+    run(small_corpus, tmp_path / "run")
     assert newest not in list_checkpoints(newest.parent)
     assert weights(tmp_path / "run") == weights(straight)
 
 
-def test_only_damaged_checkpoints_are_an_error(corpus: Path, tmp_path: Path) -> None:
-    run(corpus, tmp_path / "run", steps=5)
+def test_only_damaged_checkpoints_are_an_error(small_corpus: Path, tmp_path: Path) -> None:
+    run(small_corpus, tmp_path / "run", steps=5)
     for path in list_checkpoints(tmp_path / "run/training/checkpoints"):
         (path / "state.json").write_text("{")
     with pytest.raises(CheckpointError, match="every checkpoint is damaged"):
-        run(corpus, tmp_path / "run", steps=5)
+        run(small_corpus, tmp_path / "run", steps=5)
 
 
 def test_a_full_disk_ends_the_run_with_the_last_checkpoint_whole(
-    corpus: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_corpus: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = checkpoints._write
 
@@ -190,24 +176,24 @@ def test_a_full_disk_ends_the_run_with_the_last_checkpoint_whole(
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "_write", full)
         with pytest.raises(DiskFullError, match=r"step-00000010.*full"):
-            run(corpus, tmp_path / "run")
+            run(small_corpus, tmp_path / "run")
     folder = tmp_path / "run/training/checkpoints"
     assert [path.name for path in folder.iterdir()] == ["step-00000005"]
     assert load_checkpoint(folder / "step-00000005").step == 5
-    run(corpus, tmp_path / "run")
+    run(small_corpus, tmp_path / "run")
     assert weights(tmp_path / "run") == weights(straight)
 
 
-def test_a_changed_setting_is_an_error_that_lists_it(corpus: Path, tmp_path: Path) -> None:
-    run(corpus, tmp_path / "run", steps=5)
+def test_a_changed_setting_is_an_error_that_lists_it(small_corpus: Path, tmp_path: Path) -> None:
+    run(small_corpus, tmp_path / "run", steps=5)
     with pytest.raises(ConfigError, match=r"learning_rate was 0\.001, now 0\.002") as raised:
-        run(corpus, tmp_path / "run", steps=5, learning_rate=2e-3, batch_size=4)
+        run(small_corpus, tmp_path / "run", steps=5, learning_rate=2e-3, batch_size=4)
     assert "batch_size was 8, now 4" in str(raised.value)
-    run(corpus, tmp_path / "run", steps=5, checkpoint_every_steps=2)  # does not touch the numbers
+    run(small_corpus, tmp_path / "run", steps=5, checkpoint_every_steps=2)  # does not touch the numbers
 
 
 def test_a_setting_may_change_while_nothing_was_trained(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def crash() -> None:
         raise MemoryError
@@ -215,14 +201,14 @@ def test_a_setting_may_change_while_nothing_was_trained(
     with monkeypatch.context() as patch:
         stop_after(1, patch, crash)
         with pytest.raises(MemoryError):
-            run(corpus, tmp_path / "run")
-    assert run(corpus, tmp_path / "run", micro_batch_size=2, steps=3).steps == 3
+            run(small_corpus, tmp_path / "run")
+    assert run(small_corpus, tmp_path / "run", micro_batch_size=2, steps=3).steps == 3
 
 
-def test_a_finished_run_is_left_as_it_is(corpus: Path, straight: Path) -> None:
+def test_a_finished_run_is_left_as_it_is(small_corpus: Path, straight: Path) -> None:
     before, card = weights(straight), straight / "README.md"
     card.write_text(card.read_text() + "A line of the user's.")
-    result = run(corpus, straight)
+    result = run(small_corpus, straight)
     assert result.steps == SMALL["steps"]
     assert result.metrics["mlm_loss"] == losses(straight)[-1][2]
     assert weights(straight) == before
@@ -230,13 +216,13 @@ def test_a_finished_run_is_left_as_it_is(corpus: Path, straight: Path) -> None:
 
 
 def test_without_hard_links_the_weights_are_copied(
-    corpus: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_corpus: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_link(*_: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", no_link)
-    run(corpus, tmp_path / "run")
+    run(small_corpus, tmp_path / "run")
     assert weights(tmp_path / "run") == weights(straight)
 
 
@@ -258,12 +244,12 @@ def test_a_second_run_on_the_folder_is_refused_and_the_first_named(tmp_path: Pat
         pass
 
 
-def test_another_corpus_is_refused(corpus: Path, tmp_path: Path) -> None:
-    run(corpus, tmp_path / "run", steps=5)
+def test_another_corpus_is_refused(small_corpus: Path, tmp_path: Path) -> None:
+    run(small_corpus, tmp_path / "run", steps=5)
     settings = tmp_path / "run/training/run.toml"
     other = write_corpus(tmp_path, documents=60)
     run(other, tmp_path / "other", steps=1)
     moved = tmp_path / "other/training/corpus"
-    settings.write_text(settings.read_text().replace(json.dumps(str(corpus)), json.dumps(str(moved))))
+    settings.write_text(settings.read_text().replace(json.dumps(str(small_corpus)), json.dumps(str(moved))))
     with pytest.raises(CheckpointError, match="another corpus"):
         run(moved, tmp_path / "run", steps=5)
