@@ -273,18 +273,19 @@ def test_several_seeds_are_told_as_mean_and_deviation(tiny_bert: Path, data: Pat
 
 def test_a_search_tries_and_keeps_the_best_and_goes_on(tiny_bert: Path, data: Path, tmp_path: Path) -> None:
     pytest.importorskip("optuna")
-    result = run(tiny_bert, data, tmp_path / "run", search=3)
+    options = {"search": 3, "epochs": 2}
+    result = run(tiny_bert, data, tmp_path / "run", **options)
     trials = result.summary.trials
     assert len(trials) == 3
-    assert trials[0] == {"learning_rate": 1e-2, "batch_size": 8, "epochs": 8, "accuracy": trials[0]["accuracy"]}
+    assert trials[0] == {"learning_rate": 1e-2, "batch_size": 8, "epochs": 2, "accuracy": trials[0]["accuracy"]}
     assert result.metrics["accuracy"] == max(trial["accuracy"] for trial in trials)
     tried = sorted(path.name for path in (tmp_path / "run" / "training" / "search").iterdir())
     assert tried == ["trial-000", "trial-001", "trial-002"]
-    again = run(tiny_bert, data, tmp_path / "again", search=3)
+    again = run(tiny_bert, data, tmp_path / "again", **options)
     assert again.summary.trials == trials  # the same search tries the same
     (tmp_path / "again" / "training" / "result.json").unlink()
     listener = Listener()
-    assert run(tiny_bert, data, tmp_path / "again", listener, search=3).summary.trials == trials
+    assert run(tiny_bert, data, tmp_path / "again", listener, **options).summary.trials == trials
     assert not any("development examples: accuracy" in line for line in listener.said)  # nothing was trained again
 
 

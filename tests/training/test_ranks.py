@@ -16,6 +16,7 @@ from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.nn.parallel import DistributedDataParallel
 
+from bertsmith.cli.main import main
 from bertsmith.errors import ConfigError
 from bertsmith.training.checkpoints import list_checkpoints, load_checkpoint
 from bertsmith.training.ranks import Ranks, joined_ranks
@@ -37,8 +38,7 @@ def started(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def alone(words: list[str]) -> None:
-    done = started([sys.executable, *words])
-    assert done.returncode == 0, done.stderr
+    assert main(words[len(BERTSMITH) :]) == 0
 
 
 def in_two(words: list[str]) -> str:
