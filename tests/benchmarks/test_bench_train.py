@@ -51,7 +51,7 @@ def test_the_command_measures_both_sides_and_keeps_the_figures(tmp_path, capsys,
     assert "| tiny | at its best" in kept.read_text(encoding="utf-8")
 
 
-def test_sizes_that_do_not_fit_are_computed_from_one_that_does(monkeypatch):
+def test_sizes_that_do_not_fit_are_computed_from_one_that_does(monkeypatch, limits_given):
     tiny, mini = small_needs("tiny"), small_needs("mini")
     monkeypatch.setattr(train, "ROUND_S", 0.0)
     monkeypatch.setattr(

@@ -183,7 +183,7 @@ def test_a_given_speed_is_neither_measured_nor_assumed(capsys, monkeypatch):
     assert (found["fits"], found["rank"]) == (None, "process")
 
 
-def test_a_corpus_is_measured_where_it_lies_and_so_is_this_machine(tmp_path, capsys, monkeypatch):
+def test_a_corpus_is_measured_where_it_lies_and_so_is_this_machine(tmp_path, capsys, monkeypatch, limits_given):
     text = tmp_path / "notes.txt"
     text.write_text(raw_text(0, documents=60))
     monkeypatch.setattr(train, "ROUND_S", 0.0)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -70,33 +71,64 @@ def kill_after(command: list[str], seconds: float, how: signal.Signals) -> bool:
     return alive
 
 
+@dataclass(frozen=True)
+class Straight:
+    """A command that was never stopped: what it was given, what it made, how long it took."""
+
+    corpus: Path
+    out: Path
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Straight:
+    folder = tmp_path_factory.mktemp("pretrained")
+    corpus, out = write_corpus(folder), folder / "straight"
+    return Straight(corpus, out, lifetime(pretraining(corpus, out)))
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text(raw_text(0, documents=40_000))
+    return path
+
+
+@pytest.fixture(scope="module")
+def prepared(text: Path) -> Straight:
+    out = text.parent / "straight"
+    return Straight(text, out, lifetime(preparing(text, out)))
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_pretraining_ends_with_the_same_bytes(tmp_path: Path, how: signal.Signals) -> None:
-    corpus = write_corpus(tmp_path)
-    seconds = lifetime(pretraining(corpus, tmp_path / "straight"))
-    killed = pretraining(corpus, tmp_path / "killed")
-    kill_at_random(killed, tmp_path / "killed", seconds, how=how, seed=how)
+def test_pretraining_ends_with_the_same_bytes(pretrained: Straight, tmp_path: Path, how: signal.Signals) -> None:
+    killed = pretraining(pretrained.corpus, tmp_path / "killed")
+    kill_at_random(killed, tmp_path / "killed", pretrained.seconds, how=how, seed=how)
     subprocess.run(killed, check=True, capture_output=True)
-    assert weights(tmp_path / "killed") == weights(tmp_path / "straight")
+    assert weights(tmp_path / "killed") == weights(pretrained.out)
 
 
-@pytest.mark.parametrize(
-    "cleaning", [[], ["--drop-boilerplate-lines", "2", "--drop-duplicates", "near", "--near-duplicate-share", "0.9"]]
-)
-def test_preparing_ends_with_the_same_bytes(tmp_path: Path, cleaning: list[str]) -> None:
+def test_preparing_ends_with_the_same_bytes(prepared: Straight, tmp_path: Path) -> None:
+    prepare_with_kills(prepared, tmp_path / "killed")
+
+
+def test_preparing_with_cleaning_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    cleaning = ["--drop-boilerplate-lines", "2", "--drop-duplicates", "near", "--near-duplicate-share", "0.9"]
     corpus = tmp_path / "text.txt"
-    corpus.write_text(raw_text(0, documents=40_000))
+    corpus.write_text(raw_text(0, documents=20_000))  # which take twice as long
     seconds = lifetime(preparing(corpus, tmp_path / "straight", *cleaning))
-    killed = preparing(corpus, tmp_path / "killed", *cleaning)
-    kill_at_random(killed, tmp_path / "killed", seconds, how=signal.SIGKILL, seed=0)
+    prepare_with_kills(Straight(corpus, tmp_path / "straight", seconds), tmp_path / "killed", *cleaning)
+
+
+def prepare_with_kills(straight: Straight, out: Path, *cleaning: str) -> None:
+    killed = preparing(straight.corpus, out, *cleaning)
+    kill_at_random(killed, out, straight.seconds, how=signal.SIGKILL, seed=0)
     subprocess.run(killed, check=True, capture_output=True)
-    assert shards(tmp_path / "killed") == shards(tmp_path / "straight") != {}
+    assert shards(out) == shards(straight.out) != {}
 
 
-def test_a_killed_worker_is_said_and_the_next_try_ends(tmp_path: Path) -> None:
-    corpus = tmp_path / "text.txt"
-    corpus.write_text(raw_text(1, documents=60_000))
-    command = preparing(corpus, tmp_path / "out")
+def test_a_killed_worker_is_said_and_the_next_try_ends(prepared: Straight, tmp_path: Path) -> None:
+    command = preparing(prepared.corpus, tmp_path / "out")
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     worker = None
     while worker is None and process.poll() is None:
@@ -108,5 +140,4 @@ def test_a_killed_worker_is_said_and_the_next_try_ends(tmp_path: Path) -> None:
     assert process.returncode == 1
     assert b"a worker process ended" in errors
     subprocess.run(command, check=True, capture_output=True)
-    subprocess.run(preparing(corpus, tmp_path / "straight"), check=True, capture_output=True)
-    assert shards(tmp_path / "out") == shards(tmp_path / "straight")
+    assert shards(tmp_path / "out") == shards(prepared.out)
