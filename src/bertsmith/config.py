@@ -159,7 +159,9 @@ class CorpusConfig(Config):
     held_out_share: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         0.01, description="Share of the documents kept out of training, chosen by a hash of their text."
     )
-    workers: int | None = Field(None, gt=0, description="Processes that tokenize; all cores if not given.")
+    workers: int | None = Field(
+        None, gt=0, description="Processes that tokenize; 1 is this one alone, all cores if not given."
+    )
 
     @model_validator(mode="after")
     def _language_is_a_code(self) -> Self:

@@ -269,7 +269,7 @@ def test_a_module_beside_the_text_does_not_reach_the_workers(
 ) -> None:
     (tmp_path / "json.py").write_text("raise RuntimeError")
     monkeypatch.chdir(tmp_path)
-    assert prepared(notes, tmp_path / "corpus", tokenizer).documents("train") > 0
+    assert prepared(notes, tmp_path / "corpus", tokenizer, workers=2).documents("train") > 0
 
 
 def test_shards_of_no_tokens_are_refused(notes: Path, tmp_path: Path, tokenizer: WordPiece) -> None:

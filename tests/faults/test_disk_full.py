@@ -28,9 +28,9 @@ from training.runs import prepare, run, weights
 LONG = "BERTSMITH_KILLS" in os.environ
 
 
-def prepared(text: Path, out: Path) -> dict[str, bytes]:
+def prepared(text: Path, out: Path, workers: int = 1) -> dict[str, bytes]:
     """The files of a prepared corpus."""
-    prepare(text, out)
+    prepare(text, out, workers=workers)
     return {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
 
 
@@ -86,9 +86,10 @@ def roomy(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return train(small_corpus, tmp_path_factory.mktemp("roomy") / "run")
 
 
-def test_a_unit_that_does_not_fit(text: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_unit_that_does_not_fit(text: Path, tmp_path: Path, workers: int) -> None:
     with no_file_beyond(100_000), pytest.raises(DiskFullError, match=r"unit-.*the disk is full"):
-        prepared(text, tmp_path / "full")
+        prepared(text, tmp_path / "full", workers)
     assert_good(tmp_path / "full")
     assert prepared(text, tmp_path / "full") == prepared(text, tmp_path / "roomy")
 

@@ -35,13 +35,13 @@ def write_corpus(folder: Path, *, documents: int = 150) -> Path:
 CORPUS, VOCABULARY = CorpusConfig(workers=1, held_out_share=0.1), TokenizerConfig(vocab_size=200)
 
 
-def prepare(corpus: Path, out: Path, **making: Any) -> Path:
+def prepare(corpus: Path, out: Path, *, workers: int = 1, **making: Any) -> Path:
     """What `run` makes of raw text before it trains."""
     prepare_corpus(
         [str(corpus)],
         out,
         tokenizer=VOCABULARY,
-        config=CORPUS,
+        config=CORPUS.but(workers=workers),
         seed=0,
         making=PrepareConfig(**making),
         reporter=Silent(),

@@ -61,16 +61,26 @@ class Engine(Protocol):
 
 
 class LocalEngine:
-    """Processes of this machine."""
+    """Processes of this machine; for one at a time, this one."""
 
     def __init__(self, count: int) -> None:
         self._count = count
 
     def run(self, work: Work, jobs: Iterable[Job]) -> Iterator[Path]:
         """As `Engine`."""
+        if self._count == 1:
+            yield from _done_here(work, jobs)
+            return
         arguments = [work.module, str(work.folder), *work.options]
         with Workers("bertsmith.data.engines", arguments, self._count) as workers:
             yield from map(Path, workers.run(jobs))
+
+
+def _done_here(work: Work, jobs: Iterable[Job]) -> Iterator[Path]:
+    handle = work.handle()
+    for job in jobs:
+        write_batch(Path(job["path"]), handle(job))
+        yield Path(job["path"])
 
 
 @contextmanager
