@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import time
@@ -23,6 +24,7 @@ __all__ = [
     "atomic_path",
     "crc32_of",
     "disk_full_named",
+    "holder_lives",
     "link_or_copy",
     "locked",
     "make_folder",
@@ -34,6 +36,7 @@ __all__ = [
 ]
 
 READABLE = 0o644  # safetensors writes for the owner alone
+_HOLDER = re.compile(r"process (\d+) on (.+), since ")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -132,7 +135,29 @@ def locked(folder: Path, path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S %z')}")
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+def holder_lives(path: Path) -> bool | None:
+    """Whether the process that keeps a folder by a lock still runs; None where that cannot be told.
+
+    It is read and not tried: a process that begins in that moment would find its folder taken.
+    """
+    try:
+        words = path.read_text(encoding="utf-8")
+    except OSError:
+        return None
+    found = _HOLDER.match(words)
+    if found is None or found[2] != socket.gethostname():
+        return None if words else False
+    try:
+        os.kill(int(found[1]), 0)
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return True
 
 
 def _flocked(file: TextIO) -> bool:

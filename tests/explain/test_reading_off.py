@@ -10,8 +10,7 @@ import bertsmith
 from bertsmith.errors import ConfigError, InputError
 from bertsmith.explain.attention import find_roles, rollout
 from bertsmith.explain.passes import looking_up
-from bertsmith.explain.reading import Reader, Token
-from bertsmith.text.wordpiece import WordPiece
+from bertsmith.explain.reading import Token
 from explain.folders import HEADS, WORDS, task_folder, words_for
 
 TEXT = "The [MASK] saw a medicine in the wards."
@@ -203,13 +202,56 @@ def test_what_a_task_needs_is_asked_for(tasks):
         bertsmith.load(tasks["classify"]).explain("nurse " * 45)
 
 
-def test_mask_is_plain_text_to_a_fine_tuned_model(tiny_bert):
-    tokenizer = WordPiece.load(tiny_bert)
-    reader = Reader(tokenizer)
-    assert tokenizer.mask_id in [token.id for token in reader.masked("a [MASK]", None)]
-    from bertsmith.data.labelled.examples import TextExample
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("classify", "SequenceClassification"),
+        ("regress", "SequenceClassification"),
+        ("tag", "TokenClassification"),
+        ("answer", "QuestionAnswering"),
+        ("choose", "MultipleChoice"),
+    ],
+)
+def test_mask_hides_a_word_from_a_fine_tuned_model_as_in_transformers(tasks, name, kind):
+    import transformers
 
-    assert tokenizer.mask_id not in [token.id for token in reader.example(TextExample("a [MASK]"))]
+    words = {key: _hidden(value) for key, value in words_for(name).items()}
+    recording = bertsmith.load(tasks[name]).explain(**words, evidence=False).recording
+    task, texts = recording.task, list(recording.texts)
+    inputs = transformers.AutoTokenizer.from_pretrained(tasks[name])(*texts, return_tensors="pt")
+    assert [token.id for token in recording.tokens] == inputs["input_ids"][0].tolist()
+    masks = [recording.tokens[place] for place in recording.masked]
+    hidden = [texts[token.segment][token.start : token.end] for token in masks]
+    assert hidden == ["[MASK]"] * sum(text.count("[MASK]") for text in texts) != []
+    model = getattr(transformers, f"AutoModelFor{kind}").from_pretrained(tasks[name]).eval()
+    if name == "choose":
+        inputs = {key: value[None] for key, value in inputs.items()}
+    with torch.no_grad():
+        made = model(**inputs)
+    logits = torch.stack([made.start_logits[0], made.end_logits[0]], 1) if name == "answer" else made.logits[0]
+    at = task.places if name in ("tag", "answer") else slice(None)
+    np.testing.assert_allclose(task.logits, logits[at].reshape(task.logits.shape), atol=1e-5)
+
+
+def _hidden(words):
+    """ "nurse" and "doctor" hidden, wherever they stand."""
+    if isinstance(words, list):
+        return [_hidden(each) for each in words]
+    return words.replace("nurse", "[MASK]").replace("doctor", "[MASK]")
+
+
+def test_a_hidden_word_is_tagged_as_one(tasks):
+    text = "[MASK]'s nurse saw a well-[MASK] ([MASK]) in the ward of[MASK]."
+    recording = bertsmith.load(tasks["tag"]).explain(text, evidence=False).recording
+    read = [recording.tokens[place] for place in recording.task.places]
+    assert [text[token.start : token.end] for token in read].count("[MASK]") == 4
+    assert len(recording.task.answer.tags) == len(read)
+
+
+def test_mask_is_plain_text_where_a_fine_tuned_model_predicts(tasks):
+    bert, text = bertsmith.load(tasks["classify"]), "A [MASK] saw."
+    (said,) = bert.classify([text])
+    assert said.probabilities != pytest.approx(bert.explain(text, evidence=False).recording.task.answer.probabilities)
 
 
 def test_evidence_and_hidden_words_are_sought_in_passes_that_can_be_ended(tiny_bert, monkeypatch):

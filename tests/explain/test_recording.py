@@ -1,10 +1,12 @@
 """The recorded pass against `transformers`, against the model's own forward pass, and against itself."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer
 from transformers import (
     AutoModel,
     AutoModelForMaskedLM,
@@ -115,6 +117,15 @@ def test_of_special_tokens_only_the_mask_is_read_as_one(tiny_bert):
     assert (ids.count(tokenizer.cls_id), ids.count(tokenizer.sep_id), ids.count(tokenizer.mask_id)) == (1, 1, 1)
 
 
+def test_a_mask_that_takes_the_space_before_it_is_still_six_characters(tiny_bert):
+    content = json.loads(WordPiece.load(tiny_bert).tokenizer.to_str())
+    for token in content["added_tokens"]:
+        token["lstrip"] = token["content"] == "[MASK]"
+    taking = WordPiece(Tokenizer.from_str(json.dumps(content)))
+    _, first, mask, *_ = Reader(taking).text("a [MASK] in", None)
+    assert [(token.text, token.start, token.end) for token in (first, mask)] == [("a", 0, 1), ("[MASK]", 2, 8)]
+
+
 def test_modernbert_is_recorded_too(tmp_path, tiny_bert):
     modern_folder(tiny_bert, tmp_path)
     explained = bertsmith.load(tmp_path).explain(TEXT)
@@ -135,7 +146,7 @@ def test_modernbert_is_recorded_too(tmp_path, tiny_bert):
 
 def test_the_pass_is_the_models_own(tiny_bert):
     bert = bertsmith.load(tiny_bert).bert
-    made = run(bert, Reader(WordPiece.load(tiny_bert)).masked(TEXT, None))
+    made = run(bert, Reader(WordPiece.load(tiny_bert)).text(TEXT, None))
     rows = {"token_type_ids": made.token_type_ids, "position_ids": made.position_ids, "sequence_ids": None}
     with torch.no_grad():
         for ours, own in zip(made.states, bert.encoder.hidden_states(made.input_ids, **rows), strict=True):

@@ -1,11 +1,14 @@
 import shutil
+from contextlib import ExitStack
 
 import pytest
 
 from bertsmith.explain.predictor import load
 from bertsmith.text.wordpiece import WordPiece
+from browsing import chromium, watched
 from explain.folders import modern_folder, moved_folder
 from server.asking import models_of
+from server.live import serving
 from training.runs import run, write_corpus
 
 
@@ -44,3 +47,29 @@ def pretrained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     run(write_corpus(folder, documents=40), folder / "my-bert", steps=4, checkpoint_every_steps=2)
     return folder / "my-bert"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def served(models):
+    with serving(models) as (url, _):
+        yield url
+
+
+@pytest.fixture
+def opened(browser, served):
+    """Opens the page of a server; nothing was complained of, and nothing asked of another host."""
+    with ExitStack() as open_ones:
+
+        def open_page(*, url=served, wait=".stage", place="", **how):
+            page = open_ones.enter_context(watched(browser, lambda asked: asked.startswith(url), **how))
+            page.goto(f"{url}/{place}")
+            page.wait_for_selector(wait)
+            return page
+
+        yield open_page

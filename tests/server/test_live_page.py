@@ -1,53 +1,15 @@
 """The page that a server gives, in a real browser: edited, words hidden, models chosen, keyboard, a phone's width."""
 
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 
 import pytest
 
-from browsing import chromium, faults_found_by_axe, needs_axe, needs_chromium, number, rows_of, watched
-from explain.folders import words_for
-from server.asking import TASKS
-from server.live import serving
+from browsing import faults_found_by_axe, needs_axe, needs_chromium, number, rows_of
+from server.live import percent, serving, type_in, wait_for_answer
 
 pytestmark = needs_chromium
 
 TEXT = "The [MASK] saw a doctor."
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def served(models):
-    with serving(models) as (url, _):
-        yield url
-
-
-@pytest.fixture
-def opened(browser, served):
-    """Opens the page of a server; nothing was complained of, and nothing asked of another host."""
-    with ExitStack() as open_ones:
-
-        def open_page(*, url=served, wait=".stage", place="", **how):
-            page = open_ones.enter_context(watched(browser, lambda asked: asked.startswith(url), **how))
-            page.goto(f"{url}/{place}")
-            page.wait_for_selector(wait)
-            return page
-
-        yield open_page
-
-
-def type_in(page, text, name="text"):
-    """Type a text, and wait for the answer to it."""
-    page.fill(f"#ask-{name}", text)
-    wait_for_answer(page)
-
-
-def wait_for_answer(page):
-    page.wait_for_selector(".ask[aria-busy=false]")
 
 
 def guesses(page):
@@ -59,7 +21,7 @@ def guesses(page):
 
 
 def shown(fills):
-    return [(fill.token, f"{100 * fill.probability:.{1 if fill.probability >= 0.1 else 2}f}%") for fill in fills]
+    return [(fill.token, percent(fill.probability)) for fill in fills]
 
 
 def test_the_guess_follows_what_is_typed(opened, models):
@@ -144,37 +106,6 @@ def test_evidence_is_sought_where_it_is_looked_at(opened, models):
     (evidence,) = models["bert"].explain(TEXT).evidence
     titles = [float(each.get_attribute("title").replace("−", "-")) for each in page.locator(".share").all()]
     assert titles == pytest.approx(evidence.integrated.tolist(), abs=6e-5)
-
-
-@pytest.mark.parametrize("name", TASKS)
-def test_a_fine_tuned_model_is_tried(opened, models, name):
-    page = opened(expected="422")  # what a question answerer is first asked is longer than this one reads
-    page.select_option("#model", label=name)
-    wait_for_answer(page)
-    words = dict(words_for(name))
-    if "choices" in words:
-        words["choices"] = "\n".join(words["choices"])
-    if name == "answer":
-        page.fill("#ask-question", words.pop("question"))
-    for field, value in words.items():
-        type_in(page, value, field)
-    if name in ("classify", "regress") and "pair" not in words:
-        page.fill("#ask-pair", "")
-    page.click("#to-evidence")
-    answer = models[name].explain(**words_for(name)).recording.task.answer
-    page.wait_for_function("() => !document.querySelector('.status').textContent")
-    if name == "tag":
-        assert page.locator("mark").count() == len(answer.spans)
-        assert all(span.text in page.locator(".told").inner_text() for span in answer.spans)
-    elif name == "answer":
-        assert page.inner_text("mark").startswith(answer.text)
-    else:
-        said = {"classify": "label", "choose": "text"}.get(name)
-        assert page.inner_text(".verdict") == (number(answer) if said is None else getattr(answer, said))
-    evidence = models[name].explain(**words_for(name)).evidence
-    if evidence:
-        page.wait_for_selector(".highlighted")
-    assert page.locator(".highlighted").count() == bool(evidence)
 
 
 def test_what_was_typed_is_kept_for_each_kind_of_model(opened):

@@ -3,6 +3,9 @@
 import io
 import json
 import shutil
+import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -10,6 +13,7 @@ from bertsmith.explain.self_contained import modules_from, read_asset
 from bertsmith.server.models import load_models, named_folders
 from bertsmith.server.runs import Runs, read_since
 from bertsmith.training.journal import Journal
+from bertsmith.training.run_folder import RunFolder
 from server.asking import ask
 
 LINES = [{"kind": "train", "step": step, "loss": 1 / step} for step in range(1, 6)]
@@ -106,6 +110,25 @@ def test_a_run_without_a_model_is_served_and_its_model_when_it_comes(tiny_bert, 
     assert seen["filled"].json()["model"] == "my-run"
 
 
+def test_whether_a_run_is_under_way_is_known_by_the_process_in_its_lock(tmp_path):
+    run = RunFolder(tmp_path)
+    write(run.journal, LINES)
+    runs = Runs({"my-run": tmp_path})
+    running = lambda: runs.card("my-run", loaded=False).running  # noqa: E731
+    assert running() is None, "a folder that was copied without its lock"
+    with run.locked():
+        assert running() is True
+        with run.lock.open() as held:
+            words = held.read()
+    assert running() is False
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    run.lock.write_text(f"process {ended.pid} on {socket.gethostname()}, since 2026-01-01 00:00:00 +0000")
+    assert running() is False, "it was killed"
+    run.lock.write_text(words.replace(socket.gethostname(), "elsewhere"))
+    assert running() is None
+
+
 def test_a_runs_parts_are_its_seeds_and_nothing_else(tmp_path, tiny_bert):
     folder = tmp_path / "run"
     shutil.copytree(tiny_bert, folder)
@@ -116,14 +139,16 @@ def test_a_runs_parts_are_its_seeds_and_nothing_else(tmp_path, tiny_bert):
 
     async def doing(client, service):
         get = lambda words: client.get(f"/v1/training?model=run&{words}")  # noqa: E731
-        words = ("part=seeds/3", "part=../..", "part=seeds/../seeds/3", "part=seeds/3&of=../../x", "", "part=seeds/4")
+        words = ("part=seeds/3", "", "part=../..", "part=seeds/../seeds/3", "part=seeds/3&of=../../x", "part=seeds/4")
         return [await get(each) for each in words]
 
-    found, *refused = asked(folder, doing)
+    found, own, *refused = asked(folder, doing)
     assert found.json()["records"] == LINES
     assert found.json()["run"]["parts"] == ["seeds/3"]
     assert found.json()["run"]["settings"] == {"size": "tiny", "steps": 20}, "where its data lie is not told"
-    assert [each.status_code for each in refused] == [404] * 5
+    assert own.json()["records"] == []
+    assert own.json()["run"]["parts"] == ["seeds/3"], "so that who asked before there were seeds hears of them"
+    assert [each.status_code for each in refused] == [404] * 4
     assert "secret" not in "".join(each.text for each in refused)
 
 

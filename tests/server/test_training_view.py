@@ -8,16 +8,10 @@ import pytest
 
 from bertsmith.server.runs import Runs
 from bertsmith.training.journal import Journal
-from browsing import chromium, faults_found_by_axe, needs_axe, needs_chromium, rows_of, watched
-from server.live import serving
+from browsing import faults_found_by_axe, needs_axe, needs_chromium, rows_of, watched
+from server.live import serving, wait_for
 
 pytestmark = needs_chromium
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
 
 
 class Run:
@@ -80,16 +74,6 @@ def opened(browser, run):
         yield open_page
 
 
-def wait_for(page, words, place="#where"):
-    """Until the page says something, asked for at once instead of in two seconds."""
-    page.wait_for_function(
-        "([place, words]) => { document.dispatchEvent(new Event('visibilitychange'));"
-        " return document.querySelector(place).textContent.includes(words); }",
-        arg=[place, words],
-        polling=100,
-    )
-
-
 def test_curves_grow_while_a_run_writes_and_its_model_comes_later(opened, run, tiny_bert):
     page = opened()
     wait_for(page, "nothing is written yet", ".head")
@@ -104,6 +88,7 @@ def test_curves_grow_while_a_run_writes_and_its_model_comes_later(opened, run, t
     run.train(11, 20)
     run.evaluate(20, "nurse")
     wait_for(page, "2 of 2, after step 20")
+    assert page.locator("#rate .tick").all_text_contents()[:5] == ["0", "5e−5", "1e−4", "1.5e−4", "2e−4"]
     values = {row[0]: row[1:] for row in rows_of(page, "Values")}
     assert values["Masked LM loss: training"] == ["0.4000", "0.4000"]
     assert values["Masked LM loss: held-out"] == ["0.4500", "0.4500"]
@@ -208,7 +193,7 @@ def test_fine_tuning_has_curves_of_its_own_and_of_each_seed(opened, run):
     wait_for(page, "1 of 1")
     assert {row[0]: row[2] for row in rows_of(page, "Values")} == {
         "Loss: training": "0.5000",
-        "On the development examples: accuracy": "50.0%",
+        "On the development examples: accuracy": "0.5000",
         "On the development examples: f1_macro": "0.1250",
         "Learning rate": "1.00e−5",
         "Speed: tokens a second": "9",
@@ -216,6 +201,22 @@ def test_fine_tuning_has_curves_of_its_own_and_of_each_seed(opened, run):
     page.select_option("#part", label="seeds/2")
     page.wait_for_function("() => document.querySelector('.samples').textContent.includes('0.2500')")
     assert page.locator("mark").count() == 0
+
+
+def test_seeds_that_begin_after_the_page_was_opened_are_followed(opened, run):
+    run.journal.path.parent.joinpath("run.toml").write_text('task = "classify"\nepochs = 3.0\n')
+    page = opened()
+    wait_for(page, "nothing is written yet", ".head")
+    for seed in (2, 10):
+        journal = Journal(run.folder / f"training/seeds/{seed}/training/metrics.jsonl")
+        journal.path.parent.mkdir(parents=True)
+        stand = {"step": seed, "epochs": 1.0, "tokens": 70, "seconds": 1.0, "tokens_per_s": 9.0}
+        journal.write({"kind": "train", "loss": 0.5, **stand})
+        wait_for(page, "step 2 ", ".head")
+    wait_for(page, "seeds/10", ".training .pickers")
+    assert "step 2 " in page.inner_text(".head"), "the one that was looked at stays in sight"
+    page.select_option("#part", label="seeds/10")
+    wait_for(page, "step 10 ", ".head")
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def explain(
     model: Model,
-    text: Annotated[str, Parameter(allow_leading_hyphen=True, help="A text, of a pretrained model with [MASK].")],
+    text: Annotated[str, Parameter(allow_leading_hyphen=True, help="A text; each [MASK] hides a word of it.")],
     *,
     out: Annotated[Path, Parameter(help="The page, .html; or .json for every number of the pass.")],
     pair: Annotated[str | None, Parameter(help="A second text.")] = None,

@@ -113,7 +113,7 @@ def _sample_states(bert: Bert, reader: Reader, texts: Sequence[str]) -> list[Flo
     found: list[list[Floats]] = []
     room, longest = SAMPLE_TOKENS, bert.config.max_position_embeddings
     for text in texts:
-        tokens = reader.masked(text, None)[: min(room, longest)]
+        tokens = reader.text(text, None)[: min(room, longest)]
         if len(tokens) > 2:  # more than [CLS] and [SEP]
             found.append([array(state[0]) for state in run(bert, tokens).states])
             room -= len(tokens)

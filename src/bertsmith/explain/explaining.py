@@ -14,7 +14,7 @@ from bertsmith.errors import InputError
 from bertsmith.explain.explanation import Explanation
 from bertsmith.explain.heads import Floats, TaskSteps, array, before_outputs, read_by_head, read_lens
 from bertsmith.explain.hidden_words import hide_each_word
-from bertsmith.explain.reading import Reader
+from bertsmith.explain.reading import Reader, with_hidden_words
 from bertsmith.explain.recording import Pass, Recording, places, record, run
 from bertsmith.explain.targets import evidence_of_answer, evidence_of_masks
 from bertsmith.model.bert import Bert
@@ -40,7 +40,7 @@ def explain_masked(
     """
     if top_k < 1:
         raise InputError(f"top_k is {top_k}; at least 1 guess a token is needed")
-    tokens = Reader(tokenizer).masked(text, pair)
+    tokens = Reader(tokenizer).text(text, pair)
     _check_length(len(tokens), bert.config.max_position_embeddings)
     made = run(bert, tokens)
     texts = [each for each in (text, pair) if each is not None]
@@ -57,11 +57,12 @@ def explain_masked(
 
 
 def explain_task(bert: Bert, task: FinetuneTask[Any, Any], example: Any, *, model: str, evidence: bool) -> Explanation:
-    """Explain what a fine-tuned model says of an example of its task.
+    """Explain what a fine-tuned model says of an example of its task; each [MASK] in its texts hides a word.
 
     Raises:
         InputError: the example is read in several windows.
     """
+    example = with_hidden_words(example, task.tokenizer.tokens[task.tokenizer.mask_id])
     encoded, answer = _answered(bert, task, example)
     choice = getattr(answer, "index", 0)
     tokens = Reader(task.tokenizer).example(example, choice)
@@ -96,6 +97,7 @@ def record_beside(
 
 def _answered(bert: Bert, task: FinetuneTask[Any, Any], example: Any) -> tuple[Encoded, Any]:
     """An example as windows, and the answer to it."""
+    task = task.reading_masks()
     (encoded,) = task.encode([example])
     if task.slides(encoded):
         raise InputError(

@@ -31,7 +31,8 @@ class Predictor(predictor.Predictor):
         """What happens to a text on its way through the model, with every number.
 
         Args:
-            text: with or without [MASK].
+            text: with or without [MASK], which hides a word, of the other texts too. A fine-tuned model that predicts
+                reads it as plain text.
             pair: a second text.
             question: of a model fine-tuned to answer; `text` is its context.
             choices: of a model fine-tuned to choose.

@@ -6,10 +6,11 @@ Letters: T tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bertsmith.data.labelled.examples import ChoiceExample, QuestionExample, TaggedText, TextExample
+from bertsmith.data.labelled.spans import split_words
 from bertsmith.errors import InputError
 from bertsmith.text.offsets import OffsetEncoder
 from bertsmith.text.wordpiece import WordPiece
@@ -39,44 +40,33 @@ _Piece = tuple[int, int, int]  # id, start, end
 
 
 class Reader:
-    """Texts -> tokens with offsets, the ids those of `fill` and `predict`."""
+    """Texts -> tokens with offsets, the ids those of `fill` and `predict`, but that [MASK] is one for every model; all
+    other special tokens are plain text."""
 
     def __init__(self, tokenizer: WordPiece) -> None:
         self.tokenizer = tokenizer
-        self._offsets = OffsetEncoder(tokenizer)
+        self._offsets = OffsetEncoder(tokenizer.reading_masks)
 
-    def masked(self, text: str, pair: str | None) -> list[Token]:
-        """As `fill` reads: [MASK] is one, all other special tokens are plain text."""
-        return self._tokens([self._around_masks(each) for each in (text, pair) if each is not None])
+    def text(self, text: str, pair: str | None) -> list[Token]:
+        """A text or a pair."""
+        return self._tokens([self._pieces(each) for each in (text, pair) if each is not None])
 
     def example(self, example: Any, choice: int = 0) -> list[Token]:
         """As a fine-tuned task reads an example of its own; of several choices the given one."""
         match example:
             case TextExample(text=text, pair=pair):
-                return self._plain([text] if pair is None else [text, pair])
+                return self.text(text, pair)
             case QuestionExample(question=question, context=context):
-                return self._plain([question, context])
+                return self.text(question, context)
             case ChoiceExample(text=text, choices=choices):
-                return self._plain([text, choices[choice]])
+                return self.text(text, choices[choice])
             case TaggedText():
                 return self._tokens([self._words(example)])
         raise InputError(f"nothing is known of how a {type(example).__name__} is read")
 
-    def _plain(self, texts: Sequence[str]) -> list[Token]:
-        return self._tokens([self._pieces(text) for text in texts])
-
     def _pieces(self, text: str, shift: int = 0) -> list[_Piece]:
         ((ids, offsets),) = self._offsets.encode([text])
         return [(int(i), int(start) + shift, int(end) + shift) for i, (start, end) in zip(ids, offsets, strict=True)]
-
-    def _around_masks(self, text: str) -> list[_Piece]:
-        mask, place, pieces = self.tokenizer.tokens[self.tokenizer.mask_id], 0, list[_Piece]()
-        for part in text.split(mask):
-            if place:
-                pieces.append((self.tokenizer.mask_id, place - len(mask), place))
-            pieces += self._pieces(part, place)
-            place += len(part) + len(mask)
-        return pieces
 
     def _words(self, example: TaggedText) -> list[_Piece]:
         """Word by word, as taggers are trained; one of which nothing is left is an unknown one."""
@@ -98,3 +88,15 @@ class Reader:
 
     def _special(self, token_id: int, segment: int) -> Token:
         return Token(self.tokenizer.tokens[token_id], token_id, segment, 0, 0, None)
+
+
+def with_hidden_words(example: Any, mask: str) -> Any:
+    """An example of which each [MASK] in a text to be tagged is a word; of other tasks as it is."""
+    if not isinstance(example, TaggedText) or mask not in example.text:
+        return example
+    words, place = list[tuple[int, int]](), 0
+    for part in example.text.split(mask):
+        words += [(place - len(mask), place)] if place else []
+        words += [(place + start, place + end) for start, end in split_words(part)]
+        place += len(part) + len(mask)
+    return replace(example, words=tuple(words))

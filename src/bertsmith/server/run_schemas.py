@@ -18,6 +18,7 @@ class RunCard(BaseModel):
     weights: Literal["none", "read", "newer"] = Field(
         description="Whether it has written a model, and whether that is the one which answers."
     )
+    running: bool | None = Field(description="Whether a process is at it; null where that cannot be told.")
     finished: bool
     quiet_s: float | None = Field(description="Seconds since its journal grew; null before its first line.")
 

@@ -16,6 +16,7 @@ from typing import Any
 from bertsmith.config import Precision
 from bertsmith.errors import BertsmithError
 from bertsmith.explain.predictor import Predictor, load
+from bertsmith.files import holder_lives
 from bertsmith.server.refusals import BadRequestError, NotFoundError
 from bertsmith.server.run_schemas import RunCard
 from bertsmith.training.run_folder import RunFolder
@@ -91,6 +92,7 @@ class Runs:
             parts=list(self._journals(run)),
             settings=_settings(run),
             weights="none" if mark is None else "read" if loaded and mark == self._read[name] else "newer",
+            running=holder_lives(run.lock),
             finished=(run.out / "README.md").exists(),
             quiet_s=None if written is None else max(0.0, time.time() - written),
         )
@@ -100,14 +102,15 @@ class Runs:
 
         Args:
             name: of a run.
-            part: one of its card's parts.
+            part: one of its card's parts; of "", which it may have had before there were others, nothing.
             kind: "metrics" or "samples".
             since: of an earlier answer; empty for all.
 
         Raises:
             NotFoundError: no such run, no such part of it, or another kind.
         """
-        journals = self._journals(self._run(name))
+        run = self._run(name)
+        journals = {"": run.journal, **self._journals(run)}
         if part not in journals:
             raise NotFoundError(f"no part of that name; there are {', '.join(map(repr, journals))}")
         if kind not in ("metrics", "samples"):
@@ -137,7 +140,10 @@ class Runs:
         run = self._run(name)
         mark = _mark(run.out)
         if mark is None:
-            raise BadRequestError(f"{name} has written no model yet; its first checkpoint will be one", field="model")
+            raise BadRequestError(
+                f"{name} has written no model yet: pretraining does at its first checkpoint, fine-tuning at its end",
+                field="model",
+            )
         if loaded and mark == self._read[name]:
             return None
         predictor = load(run.out, precision=self._precision)
@@ -155,10 +161,15 @@ class Runs:
         parts = {
             f"{kind}/{path.parent.parent.name}": path
             for kind in ("seeds", "search")
-            for path in sorted(run.training.glob(f"{kind}/*/training/metrics.jsonl"))
+            for path in sorted(run.training.glob(f"{kind}/*/training/metrics.jsonl"), key=_in_order)
         }
         own = {"": run.journal} if run.journal.exists() or not parts else {}
         return {**own, **parts}
+
+
+def _in_order(path: Path) -> tuple[int, Path]:
+    """2 before 10."""
+    return len(str(path)), path
 
 
 def is_run(folder: Path) -> bool:

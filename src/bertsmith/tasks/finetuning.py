@@ -59,6 +59,10 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
         """The same task with a head of its own, which a run may settle and tune."""
         return copy(self)
 
+    def reading_masks(self) -> Self:
+        """The same task, to which [MASK] in a text hides a word; to the task itself it is plain text."""
+        return type(self)(self.head, self.tokenizer.reading_masks, longest=self.window_tokens)
+
     def slides(self, encoded: Encoded) -> bool:
         """Whether an example is so long that it is read in several windows."""
         return len(encoded.windows) > 1

@@ -147,6 +147,19 @@ class WordPiece:
         )
         return Encoding(made.ids, made.type_ids, made.offsets, made.word_ids, made.special_tokens_mask)
 
+    @cached_property
+    def reading_masks(self) -> WordPiece:
+        """The same, but [MASK] in a text is one everywhere; of other special tokens nothing changes."""
+        content = json.loads(self.tokenizer.to_str())
+        others = [token for token in content["added_tokens"] if token["id"] != self.mask_id]
+        # Not "special", since those are plain text where many sentences are encoded; and it takes no space beside it.
+        flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
+        mask = {"id": self.mask_id, "content": self.tokens[self.mask_id], **flags}
+        content["added_tokens"] = sorted([*others, mask], key=lambda token: int(token["id"]))
+        made = WordPiece(Tokenizer.from_str(json.dumps(content)), model_max_length=self.model_max_length)
+        made.segments = self.segments
+        return made
+
     def __getstate__(self) -> dict[str, Any]:
         # The cache of the fast path is made anew in each process.
         return {key: value for key, value in self.__dict__.items() if key != "_encoder"}

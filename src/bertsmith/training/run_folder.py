@@ -31,6 +31,7 @@ class RunFolder:
         self.settings = self.training / "run.toml"
         self.corpus = self.training / "corpus"
         self.result = self.training / "result.json"
+        self.lock = self.training / "lock"
 
     def within(self, name: str) -> RunFolder:
         """A run that is a part of this one, such as one of several seeds."""
@@ -87,7 +88,7 @@ class RunFolder:
             BertsmithError: another process has it; it is named.
             ConfigError: there is a file of that name, or the place cannot be written to.
         """
-        with locked(self.out, self.training / "lock", wait_s=wait_s):
+        with locked(self.out, self.lock, wait_s=wait_s):
             for folder in (self.out, self.training):
                 for left_over in folder.glob(".*.tmp"):  # of a process that was killed while it wrote
                     left_over.unlink()

@@ -3,12 +3,28 @@
 import { bar, h, tableOf } from "./draw.js";
 import { decimal, percent } from "./numbers.js";
 
+const DRAWN = { classify: drawLabels, regress: drawScore, tag: drawSpans, answer: drawMarked, choose: drawChoices };
+
+/** The answer; where words were hidden, what it was before is in its table, or below it. */
 export function drawAnswer(x) {
   const { name, answer } = x.data.task;
-  return { classify: drawLabels, regress: drawScore, tag: drawSpans, answer: drawMarked, choose: drawChoices }[name](
-    x,
-    answer,
-  );
+  const inTable = name === "classify" || name === "choose";
+  const below = x.before && !inTable && h("p", { class: "quiet" }, "With every word: ", verdict(x.before));
+  return [DRAWN[name](x, answer), below];
+}
+
+/** It in a line. */
+export function verdict({ name, answer }) {
+  if (name === "classify")
+    return (
+      answer.labels.map((each) => `${each} (${percent(answer.probabilities[each])})`).join(", ") || "none of the labels"
+    );
+  if (name === "regress") return decimal(answer);
+  if (name === "tag")
+    return answer.spans.map((span) => `${span.text} (${span.label})`).join(", ") || "nothing is marked";
+  if (name === "answer")
+    return answer.no_answer ? "no answer in this text" : `“${answer.text}” (${percent(answer.score)})`;
+  return `“${answer.text}” (${percent(answer.probabilities[answer.index])})`;
 }
 
 function drawLabels(x, answer) {
@@ -17,11 +33,11 @@ function drawLabels(x, answer) {
     .slice(0, 12);
   const rows = shares.map(([label, share]) => ({
     mark: answer.labels.includes(label) ? "followed" : "",
-    cells: [h("b", {}, label), bar(share, percent(share))],
+    cells: [h("b", {}, label), bar(share, percent(share)), ...shareBefore(x, (before) => before.probabilities[label])],
   }));
   return [
     h("p", { class: "verdict" }, answer.labels.length ? answer.labels.join(", ") : "none"),
-    tableOf("Labels", ["label", { name: "probability", number: true }], rows),
+    tableOf("Labels", ["label", ...shareColumns(x)], rows),
   ];
 }
 
@@ -32,12 +48,22 @@ function drawScore(x, answer) {
 function drawChoices(x, answer) {
   const rows = answer.probabilities.map((share, index) => ({
     mark: index === answer.index ? "followed" : "",
-    cells: [`choice ${index + 1}`, bar(share, percent(share))],
+    cells: [
+      `choice ${index + 1}`,
+      bar(share, percent(share)),
+      ...shareBefore(x, (before) => before.probabilities[index]),
+    ],
   }));
-  return [
-    h("p", { class: "verdict" }, answer.text),
-    tableOf("Choices", ["choice", { name: "probability", number: true }], rows),
-  ];
+  return [h("p", { class: "verdict" }, answer.text), tableOf("Choices", ["choice", ...shareColumns(x)], rows)];
+}
+
+/** Of labels and choices: the probability, and the one before words were hidden. */
+function shareColumns(x) {
+  return ["probability", x.before && "with every word"].filter(Boolean).map((name) => ({ name, number: true }));
+}
+
+function shareBefore(x, probability) {
+  return x.before ? [percent(probability(x.before.answer))] : [];
 }
 
 /** A text with some of its parts marked: { start, end, label, score }, in characters. */

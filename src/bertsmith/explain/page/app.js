@@ -23,8 +23,9 @@ export async function start(root, data, more = {}) {
 /**
  * The page in an element, with nothing to show yet.
  *
- * more.above stands over the views, more.views come after them, more.empty is said where there is nothing to show,
- * more.note ends the footer, more.turned hears which view is shown. `show` gives it an explanation, or null.
+ * more.above stands over the views, more.views come after them, with `titled` where the title is not of the model,
+ * more.empty is said where there is nothing to show, more.note ends the footer, more.turned hears which view is shown.
+ * `show` gives it an explanation, or null.
  */
 export function openPage(root, { above = null, views: added = [], empty = "", note = null, turned = () => {} } = {}) {
   let x = null;
@@ -41,7 +42,7 @@ export function openPage(root, { above = null, views: added = [], empty = "", no
   const draw = () => {
     const view = shown();
     const focused = document.activeElement?.id;
-    title.replaceChildren(...titled(x));
+    title.replaceChildren(...(view.titled ?? titled)(x));
     nav.replaceChildren(...views().map((each) => link(each, view)));
     if (above) above.hidden = added.includes(view);
     if (x || added.includes(view)) view.draw(main, x, state, update);

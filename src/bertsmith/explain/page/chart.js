@@ -11,7 +11,8 @@ export function short(value) {
   if (size >= 1e6) return `${Number((value / 1e6).toPrecision(3))} M`;
   if (size >= 1e4) return `${Number((value / 1e3).toPrecision(3))} k`;
   if (size >= 1 || size === 0) return String(Number(value.toPrecision(3)));
-  return size >= 0.001 ? String(Number(value.toPrecision(2))) : value.toExponential(0).replace("-", "−");
+  const rounded = Number(value.toPrecision(2));
+  return size >= 0.001 ? String(rounded) : rounded.toExponential().replace("-", "−");
 }
 
 /**

@@ -83,7 +83,7 @@ export function valuesTable(charts, across, at) {
 }
 
 function valueOf(key, value) {
-  if (/accuracy|baseline/.test(key) && value <= 1) return percent(value);
+  if (key in FIGURES) return percent(value);
   return key === "tokens_per_s"
     ? Math.round(value).toLocaleString("en")
     : key === "learning_rate"

@@ -9,6 +9,7 @@ import { openForm } from "./sentence.js";
 import { openTraining } from "./training.js";
 
 const PAUSE_MS = 250; // in typing, after which is asked
+const QUICK = { evidence: false, hidden_words: false };
 
 const form = openForm(changed, choose);
 const others = openOthers(layBeside);
@@ -27,6 +28,7 @@ let models = [], // what is known of each
   asking = new AbortController(),
   timer = 0,
   shown = null,
+  unhidden = {}, // the texts, no word of them hidden, and what a fine-tuned model said of them
   sought = {}; // for which explanation in which view more was asked for
 
 page.show(null);
@@ -87,6 +89,7 @@ function choose(index) {
   form.use(models, chosen);
   others.use(models[chosen]);
   form.answered(null);
+  unhidden = {};
   page.show((shown = null));
   refresh();
 }
@@ -160,10 +163,9 @@ async function explain(how, message, again) {
   form.busy(true);
   form.say(message);
   try {
-    const body = { model: models[chosen].id, ...form.body(), evidence: false, hidden_words: false, ...how };
-    const answer = await ask("v1/explain", { body, signal });
-    const found = await Explanation.open(answer.explanation);
-    Object.assign(found, { pending: !how.evidence, others });
+    const [explanation, before] = await read(how, signal);
+    const found = await Explanation.open(explanation);
+    Object.assign(found, { before, pending: !how.evidence, others });
     return signal.aborted ? null : found;
   } catch (error) {
     if (signal.aborted) return null;
@@ -172,6 +174,22 @@ async function explain(how, message, again) {
     form.say(shown ? `${error.message} Below is what came before.` : error.message, again);
     return null;
   }
+}
+
+/** An explanation of what stands in the form; of a fine-tuned model also its answer where no word is hidden, if one is. */
+async function read(how, signal) {
+  const { id: model, task } = models[chosen];
+  const reading = async (words, more) =>
+    (await ask("v1/explain", { body: { model, ...words, ...QUICK, ...more }, signal })).explanation;
+  const [words, whole] = [form.body(), form.body({ whole: true })];
+  const name = JSON.stringify(whole);
+  if (!task || name === JSON.stringify(words)) {
+    const found = await reading(words, how);
+    unhidden = { name, task: found.task };
+    return [found, null];
+  }
+  if (unhidden.name !== name) unhidden = { name, task: (await reading(whole, {})).task };
+  return [await reading(words, how), unhidden.task];
 }
 
 /** The token over a character of a text. */

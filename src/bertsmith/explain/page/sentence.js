@@ -1,7 +1,8 @@
 // What is asked: the model, its sentences, words to hide; and below it in one line what the model makes of them.
 
+import { verdict } from "./answers.js";
 import { h, picker } from "./draw.js";
-import { decimal, percent } from "./numbers.js";
+import { percent } from "./numbers.js";
 import { MASK, MaskedText } from "./words.js";
 
 const MOST_WORDS = 150; // that can be clicked on
@@ -44,17 +45,20 @@ export function openForm(changed, chose) {
     const parts = value.parts().slice(0, 2 * MOST_WORDS);
     const focused = document.activeElement?.id;
     const drawn = parts.map((part, index) =>
-      part.word ? word(`${field.name}-word-${index}`, part, value, () => press(field, value, place, part)) : part.text,
+      part.word
+        ? word(`${field.name}-word-${index}`, part, value, kind, () => press(field, value, place, part))
+        : part.text,
     );
     place.replaceChildren(...drawn);
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   };
   const press = (field, value, place, part) => {
-    const segment = field.name === "pair" ? 1 : 0;
+    const segment = FIELDS[kind].indexOf(field); // of choices one alone is looked at, which need not be this one
     value.toggle(part, guessAt(x, segment, part.mask));
     place.previousSibling.querySelector("textarea").value = value.text;
     drawWords(field, value, place);
-    changed({ clicked: true, follow: { segment, character: value.characters(part.start) } });
+    const follow = field.name === "choices" ? null : { segment, character: value.characters(part.start) };
+    changed({ clicked: true, follow });
   };
   const drawField = (field) => {
     const value = kept[kind][field.name];
@@ -66,13 +70,13 @@ export function openForm(changed, chose) {
     });
     const typed = (event) => {
       value.edit(event.target.value);
-      if (kind === "words") drawWords(field, value, words);
+      drawWords(field, value, words);
       changed({ clicked: false });
     };
     const area = { rows: field.rows, id: `ask-${field.name}`, dir: "auto", spellcheck: "false", oninput: typed };
     const label = h("label", { class: "field" }, field.label, h("textarea", area, value.text));
-    if (kind === "words") drawWords(field, value, words);
-    return [label, kind === "words" && words];
+    drawWords(field, value, words);
+    return [label, words];
   };
 
   return {
@@ -86,18 +90,20 @@ export function openForm(changed, chose) {
       models.replaceChildren(...(cards.length > 1 ? [picker("model", "Model", names, chosen, chose)] : []));
       fields.replaceChildren(
         ...FIELDS[kind].map((field) => h("div", {}, drawField(field))),
-        ...(kind === "words" ? [h("p", { class: "quiet" }, "Click a word to hide it; click again to show it.")] : []),
+        h("p", { class: "quiet" }, "Click a word to hide it; click again to show it."),
       );
     },
-    body() {
-      const values = Object.entries(kept[kind]).map(([name, value]) => [name, value.text]);
+    /** What is sent; `whole` with every word shown that was hidden here. */
+    body({ whole = false } = {}) {
+      const values = Object.entries(kept[kind]).map(([name, value]) => [name, whole ? value.whole() : value.text]);
       const body = Object.fromEntries(values.filter(([name, value]) => name !== "pair" || value.trim()));
       if ("choices" in body) body.choices = body.choices.split("\n").filter((line) => line.trim());
       return body;
     },
     answered(found) {
       x = found;
-      said.replaceChildren(...(x ? told(x) : []));
+      const hidden = Object.values(kept[kind]).flatMap((value) => value.remembered());
+      said.replaceChildren(...(x ? told(x, hidden) : []));
       if (x) status.replaceChildren();
       element.setAttribute("aria-busy", "false");
     },
@@ -113,10 +119,11 @@ export function openForm(changed, chose) {
   };
 }
 
-function word(id, part, value, press) {
+function word(id, part, value, kind, press) {
   const masked = part.mask !== null;
   const was = masked ? value.hidden[part.mask] : null;
-  const label = masked ? (was ? `${MASK} hides ${was}: show it` : `${MASK}: put the guess there`) : `Hide ${part.text}`;
+  const typed = kind === "words" ? `${MASK}: put the guess there` : `${MASK}: take it away`;
+  const label = masked ? (was ? `${MASK} hides ${was}: show it` : typed) : `Hide ${part.text}`;
   const pressed = masked ? "true" : "false";
   return h("button", { id, class: "word", "aria-pressed": pressed, "aria-label": label, onclick: press }, part.text);
 }
@@ -127,8 +134,8 @@ function guessAt(x, segment, mask) {
   return mask !== null && x?.guesses && mask < places.length ? x.guess(places[mask])[0].piece.replace(/^##/, "") : "";
 }
 
-function told(x) {
-  if (x.data.task) return [h("p", {}, h("b", {}, verdict(x.data.task)))];
+function told(x, hidden) {
+  if (x.data.task) return [x.before ? moved(x, hidden) : h("p", {}, h("b", {}, verdict(x.data.task)))];
   if (!x.guesses) return [];
   const masks = x.data.masked.slice(0, MOST_MASKS);
   return masks.map((place, index) =>
@@ -147,15 +154,15 @@ function told(x) {
   );
 }
 
-function verdict({ name, answer }) {
-  if (name === "classify")
-    return (
-      answer.labels.map((each) => `${each} ${percent(answer.probabilities[each])}`).join(", ") || "none of the labels"
-    );
-  if (name === "regress") return decimal(answer);
-  if (name === "tag")
-    return answer.spans.map((span) => `${span.text} (${span.label})`).join(", ") || "nothing is marked";
-  if (name === "answer")
-    return answer.no_answer ? "no answer in this text" : `“${answer.text}” ${percent(answer.score)}`;
-  return `“${answer.text}” ${percent(answer.probabilities[answer.index])}`;
+/** What is said without a word hidden, and with it. */
+function moved(x, hidden) {
+  return h(
+    "p",
+    { class: "turn" },
+    h("span", { class: "quiet" }, "With every word: "),
+    verdict(x.before),
+    h("span", { "aria-hidden": "true" }, " → "),
+    h("span", { class: "quiet" }, `with ${hidden.map((word) => `“${word}”`).join(", ")} hidden: `),
+    h("b", {}, verdict(x.data.task)),
+  );
 }

@@ -16,7 +16,7 @@ const ACROSS = [
 /** The view. `reloaded` hears the card of a model whose newest weights were read. */
 export function openTraining(reloaded) {
   let runs = [],
-    chosen = { run: 0, part: 0, across: 0, log: false, evaluation: null }, // null: the last one
+    chosen = { run: 0, part: null, across: 0, log: false, evaluation: null }, // null: the first part, the last evaluation
     following = new AbortController(),
     wake = () => {},
     written = nothing();
@@ -48,7 +48,7 @@ export function openTraining(reloaded) {
   );
 
   const run = () => runs[chosen.run];
-  const part = () => run().parts[chosen.part] ?? "";
+  const part = () => (run().parts.includes(chosen.part) ? chosen.part : (run().parts[0] ?? "")); // more may come
   const evaluations = () => written.metrics.filter((record) => record.kind === "evaluation");
   const standing = () => {
     const all = evaluations();
@@ -134,9 +134,10 @@ export function openTraining(reloaded) {
             "Run",
             runs.map((each) => each.id),
             chosen.run,
-            (index) => choose({ run: index, part: 0 }),
+            (index) => choose({ run: index, part: null }),
           ),
-        names.length > 1 && picker("part", "Part", names, chosen.part, (index) => choose({ part: index })),
+        names.length > 1 &&
+          picker("part", "Part", names, run().parts.indexOf(part()), (index) => choose({ part: run().parts[index] })),
         picker(
           "across",
           "Over",
@@ -195,6 +196,10 @@ export function openTraining(reloaded) {
     id: "training",
     name: "Training",
     there: () => runs.length > 0,
+    titled: () => [
+      h("h1", {}, "How a model ", h("span", { class: "mask" }, "learns")),
+      h("p", { class: "quiet" }, "What its run has written so far; new lines come by themselves."),
+    ],
     draw(main) {
       if (main.firstChild !== box) main.replaceChildren(box);
     },
@@ -224,9 +229,17 @@ function nearest(places, place) {
   );
 }
 
+/** Whether it goes on. */
+function pulseOf({ finished, running, quiet_s: quiet }) {
+  if (finished) return "finished";
+  if (running === false) return "stopped; the command that began it goes on with it";
+  if (quiet === null) return "waiting for its first line";
+  return quiet < 60 ? "under way" : `quiet for ${short(quiet / 60)} minutes`;
+}
+
 /** Where the run stands, in words, and its newest weights. */
 function told(run, records, reload) {
-  const { settings, weights, finished, quiet_s: quiet } = run;
+  const { settings, weights } = run;
   const last = records.at(-1);
   const whole = ["steps", "epochs", "minutes"].find((name) => settings[name]);
   const done = last && { steps: last.step, epochs: last.epochs, minutes: last.seconds / 60 }[whole];
@@ -238,18 +251,12 @@ function told(run, records, reload) {
         `${short(last.tokens)} tokens`,
       ]
     : ["nothing is written yet"];
-  const pulse = finished
-    ? "finished"
-    : quiet === null
-      ? "waiting for its first line"
-      : quiet < 60
-        ? "under way"
-        : `quiet for ${short(quiet / 60)} minutes`;
   const model = {
     none: h(
       "p",
       { class: "note" },
-      "It has not written a model yet, so there is none to look into: its first checkpoint will be one.",
+      "It has not written a model yet, so there is none to look into: ",
+      settings.task ? "fine-tuning writes its best one at the end." : "its first checkpoint will be one.",
     ),
     newer: h(
       "p",
@@ -259,7 +266,7 @@ function told(run, records, reload) {
     ),
   }[weights];
   return [
-    h("p", {}, h("b", {}, run.id), what && ` · ${what}`, " · ", [...stand.filter(Boolean), pulse].join(" · ")),
+    h("p", {}, h("b", {}, run.id), what && ` · ${what}`, " · ", [...stand.filter(Boolean), pulseOf(run)].join(" · ")),
     model,
   ].filter(Boolean);
 }

@@ -23,7 +23,18 @@ export class MaskedText {
     return parts;
   }
 
-  /** Hide a word, or show one that is hidden; `guess` is put where nothing is remembered. */
+  /** The text with every word shown that is remembered. */
+  whole() {
+    let mask = 0;
+    return this.text.replaceAll(MASK, (typed) => this.hidden[mask++] ?? typed);
+  }
+
+  /** The words that are hidden and remembered. */
+  remembered() {
+    return this.hidden.filter((word) => word !== null);
+  }
+
+  /** Hide a word, or show one that is hidden; `guess`, which may be nothing, is put where none is remembered. */
   toggle({ start, text, mask }, guess) {
     const shown = mask === null ? MASK : (this.hidden[mask] ?? guess);
     if (mask === null) this.hidden.splice(masksIn(this.text.slice(0, start)).length, 0, text);
