@@ -14,7 +14,7 @@ ROWS, INPUTS, OUTPUTS = (3, 5), 24, 40
 def one_dnn(monkeypatch):
     """oneDNN also on processors where another library is the faster one."""
     linear._serves.cache_clear()
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": "AMD, let us say"})
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": "AMD, let us say", "avx512_f": True})
     if not linear._serves(torch.float32):
         pytest.skip("this torch has no oneDNN")
     yield
@@ -91,11 +91,21 @@ def test_matrices_with_gaps_are_multiplied_too(one_dnn, dtype):
     assert torch.equal(product(left, right.t()), expected)
 
 
+@pytest.mark.parametrize(
+    ("name", "avx512", "taken"), [("AMD EPYC", True, True), ("AMD EPYC", False, False), ("Intel Xeon", True, False)]
+)
+def test_float32_by_the_processor(one_dnn, monkeypatch, name, avx512, taken):
+    linear._serves.cache_clear()
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": name, "avx512_f": avx512})
+    assert linear._serves(torch.float32) == taken
+
+
 def test_a_torch_without_one_dnn_trains_as_ever(monkeypatch):
     def missing(*_):
         raise AttributeError
 
     linear._serves.cache_clear()
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": "AMD EPYC", "avx512_f": True})
     monkeypatch.setattr(linear, "_one_dnn", missing)
     ours, theirs = (step(layer, torch.ones(*ROWS, INPUTS)) for layer in twins())
     linear._serves.cache_clear()

@@ -1,7 +1,8 @@
 """Linear layers for training on a processor, by oneDNN's products.
 
 What `F.linear` calls writes the bias into the result first and reads it again while multiplying; oneDNN has a bias of
-its own. And in float32 it calls MKL, which on AMD leaves AVX512 alone. torch has both products for its compiler.
+its own. And in float32 it calls MKL, which on AMD leaves AVX512 alone, and is the faster one without. torch has both
+products for its compiler.
 
 Letters: N tokens, I inputs, O outputs.
 """
@@ -77,10 +78,10 @@ def _one_dnn(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 def _serves(dtype: torch.dtype) -> bool:
     """Whether oneDNN's product is there for a format, and the faster one.
 
-    It is tried, since it is no public part of torch. For float32 the maker decides and not a measurement: a run that
-    goes on multiplies as it began.
+    It is tried, since it is no public part of torch. For float32 the processor decides and not a measurement: a run
+    that goes on multiplies as it began.
     """
-    if dtype == torch.float32 and "AMD" not in torch.cpu.get_capabilities().get("cpu_name", ""):
+    if dtype == torch.float32 and not _has_amd_avx512():
         return False
     try:
         rows = torch.ones(16, 16, dtype=dtype)
@@ -88,3 +89,8 @@ def _serves(dtype: torch.dtype) -> bool:
     except (AttributeError, RuntimeError):  # a torch without oneDNN, or a processor or a type that it does not know
         return False
     return True
+
+
+def _has_amd_avx512() -> bool:
+    processor = torch.cpu.get_capabilities()
+    return "AMD" in processor.get("cpu_name", "") and bool(processor.get("avx512_f"))
