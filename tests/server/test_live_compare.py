@@ -14,19 +14,13 @@ from bertsmith.server.explain_schemas import MOST_COMPARED
 from bertsmith.server.models import load_models, named_folders
 from bertsmith.server.refusals import ClientGoneError
 from bertsmith.server.runs import Runs
-from browsing import chromium, faults_found_by_axe, needs_axe, needs_chromium, number, rows_of, watched
+from browsing import faults_found_by_axe, needs_axe, needs_chromium, number, rows_of, watched
 from server.live import serving
 
 pytestmark = needs_chromium
 
 TEXT, LATER = "The [MASK] saw a doctor.", "A nurse saw the [MASK] in a ward."
 BESIDE = "() => document.querySelector('.ask[aria-busy=false]') && document.querySelector('#moved-head')"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
