@@ -63,11 +63,16 @@ def served(models):
 
 @pytest.fixture
 def opened(browser, served):
-    """Opens the page of a server; nothing was complained of, and nothing asked of another host."""
+    """Opens the page of a server, and keeps in `bodies` what is asked of /v1/explain.
+
+    Nothing was complained of, and nothing asked of another host.
+    """
     with ExitStack() as open_ones:
 
         def open_page(*, url=served, wait=".stage", place="", **how):
             page = open_ones.enter_context(watched(browser, lambda asked: asked.startswith(url), **how))
+            page.bodies = []
+            page.on("request", lambda sent: sent.url.endswith("explain") and page.bodies.append(sent.post_data_json))
             page.goto(f"{url}/{place}")
             page.wait_for_selector(wait)
             return page

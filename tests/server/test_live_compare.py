@@ -3,7 +3,7 @@
 import shutil
 import threading
 import time
-from contextlib import ExitStack
+from functools import partial
 
 import httpx2
 import pytest
@@ -14,7 +14,7 @@ from bertsmith.server.explain_schemas import MOST_COMPARED
 from bertsmith.server.models import load_models, named_folders
 from bertsmith.server.refusals import ClientGoneError
 from bertsmith.server.runs import Runs
-from browsing import faults_found_by_axe, needs_axe, needs_chromium, number, rows_of, watched
+from browsing import faults_found_by_axe, needs_axe, needs_chromium, number, rows_of
 from server.live import serving
 
 pytestmark = needs_chromium
@@ -30,19 +30,9 @@ def served(several):
 
 
 @pytest.fixture
-def opened(browser, served):
-    """Opens the page of a server; nothing was complained of, and nothing asked of another host."""
-    with ExitStack() as open_ones:
-
-        def open_page(*, url=served, place="#compare", wait="#moved-head", **how):
-            page = open_ones.enter_context(watched(browser, lambda asked: asked.startswith(url), **how))
-            page.bodies = []
-            page.on("request", lambda sent: sent.url.endswith("explain") and page.bodies.append(sent.post_data_json))
-            page.goto(f"{url}/{place}")
-            page.wait_for_selector(wait)
-            return page
-
-        yield open_page
+def compared(opened):
+    """Opens the page at Compare."""
+    return partial(opened, place="#compare", wait="#moved-head")
 
 
 def type_in(page, text):
@@ -64,8 +54,8 @@ def wanted_heads(model, other, text):
     return beside, [round(100 * float(each)) for each in beside.attention.flatten()]
 
 
-def test_another_model_of_the_server_is_laid_beside_it(opened, several):
-    page = opened()
+def test_another_model_of_the_server_is_laid_beside_it(compared, several):
+    page = compared()
     assert page.locator("#other option").all_inner_texts() == ["classify", "moved"]
     lay_beside(page, "moved")
     type_in(page, TEXT)
@@ -82,8 +72,8 @@ def test_another_model_of_the_server_is_laid_beside_it(opened, several):
     assert page.locator("#beside").count() == 0, "there is one beside it"
 
 
-def test_an_edit_and_a_hidden_word_keep_the_comparison(opened, several):
-    page = opened()
+def test_an_edit_and_a_hidden_word_keep_the_comparison(compared, several):
+    page = compared()
     lay_beside(page, "moved")
     page.click("#moved-1-1")
     type_in(page, LATER)
@@ -98,8 +88,8 @@ def test_an_edit_and_a_hidden_word_keep_the_comparison(opened, several):
     assert all(body["compare"] == ["moved"] for body in page.bodies[-2:])
 
 
-def test_others_are_read_only_where_that_is_looked_at(opened):
-    page = opened(place="", wait=".stage")
+def test_others_are_read_only_where_that_is_looked_at(compared):
+    page = compared(place="", wait=".stage")
     page.fill("#ask-text", LATER)
     page.wait_for_selector(".ask[aria-busy=false]")
     page.click("#to-attention")
@@ -115,8 +105,8 @@ def test_others_are_read_only_where_that_is_looked_at(opened):
     assert page.bodies[-1]["evidence"] is page.bodies[-1]["hidden_words"] is False
 
 
-def test_both_answers_of_two_that_were_fine_tuned_or_not(opened):
-    page = opened()
+def test_both_answers_of_two_that_were_fine_tuned_or_not(compared):
+    page = compared()
     page.select_option("#model", label="classify")
     page.wait_for_function(BESIDE)
     assert page.locator("#other option").all_inner_texts() == ["bert", "moved"]
@@ -124,8 +114,8 @@ def test_both_answers_of_two_that_were_fine_tuned_or_not(opened):
     assert page.locator(".said .verdict").count() == 1
 
 
-def test_where_nothing_is_alike_it_is_said_with_what_to_do(opened, models):
-    page = opened()
+def test_where_nothing_is_alike_it_is_said_with_what_to_do(compared, models):
+    page = compared()
     page.select_option("#model", label="modern")
     page.wait_for_selector(".compare .note")
     said = page.inner_text(".compare .note")
@@ -139,11 +129,11 @@ def test_where_nothing_is_alike_it_is_said_with_what_to_do(opened, models):
     page.wait_for_function(BESIDE)
 
 
-def test_a_run_is_seen_step_by_step_and_a_step_that_is_gone_is_told(opened, pretrained, tmp_path):
+def test_a_run_is_seen_step_by_step_and_a_step_that_is_gone_is_told(compared, pretrained, tmp_path):
     shutil.copytree(pretrained, tmp_path / "my-bert")
     words = [str(tmp_path / "my-bert")]
     with serving(load_models(words), runs=Runs(named_folders(words))) as (url, service):
-        page = opened(url=url, expected="404")
+        page = compared(url=url, expected="404")
         steps = [f"my-bert/step-{step}" for step in (0, 2, 4)]
         assert page.locator("#other option").all_inner_texts() == [*steps, "my-bert, step by step"]
         lay_beside(page, "my-bert, step by step")
@@ -166,8 +156,8 @@ def test_a_page_asks_for_no_more_than_a_server_takes():
     assert f"MOST_AT_ONCE = {MOST_COMPARED};" in read_asset("others.js")
 
 
-def test_by_the_keyboard(opened, several):
-    page = opened()
+def test_by_the_keyboard(compared, several):
+    page = compared()
     type_in(page, TEXT)
     page.focus("#to-compare")
     for _ in range(40):
@@ -181,8 +171,8 @@ def test_by_the_keyboard(opened, several):
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_a_phone_shows_all_of_it(opened, dark):
-    page = opened(width=360, dark=dark)
+def test_a_phone_shows_all_of_it(compared, dark):
+    page = compared(width=360, dark=dark)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.select_option("#model", label="modern")
     page.wait_for_selector(".compare .note")
@@ -191,8 +181,8 @@ def test_a_phone_shows_all_of_it(opened, dark):
 
 @needs_axe
 @pytest.mark.parametrize("dark", [False, True])
-def test_axe_finds_no_fault(opened, dark):
-    page = opened(dark=dark)
+def test_axe_finds_no_fault(compared, dark):
+    page = compared(dark=dark)
     assert faults_found_by_axe(page) == []
     page.select_option("#model", label="modern")
     page.wait_for_selector(".compare .note")
@@ -202,7 +192,7 @@ def test_axe_finds_no_fault(opened, dark):
 # Edits while evidence is sought.
 
 
-def test_neither_an_edit_nor_another_client_waits_for_evidence(opened, models, monkeypatch):
+def test_neither_an_edit_nor_another_client_waits_for_evidence(compared, models, monkeypatch):
     sought, left = threading.Semaphore(0), threading.Semaphore(0)
 
     def never_found(*args, **options):
@@ -217,7 +207,7 @@ def test_neither_an_edit_nor_another_client_waits_for_evidence(opened, models, m
 
     monkeypatch.setattr("bertsmith.explain.targets.find_evidence", never_found)
     with serving({"bert": models["bert"], "classify": models["classify"]}) as (url, _):
-        page = opened(url=url, place="#evidence", wait=".evidence")
+        page = compared(url=url, place="#evidence", wait=".evidence")
         assert sought.acquire(timeout=20)
         for path, body in (("fill", {"text": TEXT}), ("classify", {"text": TEXT}), ("explain", {"text": LATER})):
             body |= {"evidence": False, "hidden_words": False} if path == "explain" else {}
