@@ -78,9 +78,13 @@ class LocalEngine:
 
 def _done_here(work: Work, jobs: Iterable[Job]) -> Iterator[Path]:
     handle = work.handle()
-    for job in jobs:
-        write_batch(Path(job["path"]), handle(job))
-        yield Path(job["path"])
+    yield from (_done(handle, job) for job in jobs)
+
+
+def _done(handle: Handle, job: Job) -> Path:
+    path = Path(job["path"])
+    write_batch(path, handle(job))
+    return path
 
 
 @contextmanager
@@ -108,12 +112,7 @@ def main() -> None:
     """A worker of `LocalEngine`: `python -m bertsmith.data.engines MODULE FOLDER OPTIONS…`."""
     module, folder, *options = sys.argv[1:]
     handle = Work(module, tuple(options), Path(folder), ()).handle()
-
-    def answer(job: Job) -> str:
-        write_batch(Path(job["path"]), handle(job))
-        return str(job["path"])
-
-    serve_jobs(answer)
+    serve_jobs(lambda job: str(_done(handle, job)))
 
 
 if __name__ == "__main__":
