@@ -62,23 +62,46 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     tall = matrices.shape[1] > matrices.shape[2]
     given = matrices.mT if tall else matrices
     near: Tensor = given / (torch.linalg.vector_norm(given, dim=(1, 2), keepdim=True) + 1e-7)
-    oblong = matrices.shape[1] != matrices.shape[2]
-    done = 0
-    while done < _ITERATIONS:
-        gram = near @ near.mT  # (K, R, C) -> (K, R, R)
-        factor = _factor(gram)
-        done += 1
-        if oblong and done < _ITERATIONS:
-            # Two iterations in one pass over the long side: the second gram is made of the first, which is square.
-            factor = _factor(factor @ gram @ factor) @ factor
-            done += 1
-        near = factor @ near
+    for iterations in _passes(given):
+        gram = _symmetric(near, near.mT)  # (K, R, C) -> (K, R, R)
+        factor = whole = _factor(gram)
+        for _ in range(iterations - 1):
+            gram = _symmetric(_symmetric(factor, gram), factor)  # that of the next iteration, from its square one
+            factor = _factor(gram)
+            whole = _symmetric(factor, whole)
+        near = whole @ near
     return near.mT if tall else near
+
+
+def _passes(matrices: Tensor) -> list[int]:
+    """How many iterations each pass over the matrices does, (K, R, C) with R <= C.
+
+    Of oblong ones a pass does several on the gram, which is square. An iteration makes a gram's errors twelve times as
+    large, so that in bfloat16 it is made anew after two.
+    """
+    oblong = matrices.shape[1] != matrices.shape[2]
+    most = 1 if not oblong else _ITERATIONS if matrices.dtype == torch.float32 else 2
+    return [min(most, _ITERATIONS - done) for done in range(0, _ITERATIONS, most)]
 
 
 def _factor(gram: Tensor) -> Tensor:
     """What one iteration multiplies a matrix by, from its gram: (K, R, R) -> (K, R, R)."""
     a, b, c = _COEFFICIENTS
-    factor: Tensor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+    factor = _symmetric(gram, gram).mul_(c).add_(gram, alpha=b)
     factor.diagonal(dim1=1, dim2=2).add_(a)
     return factor
+
+
+def _symmetric(left: Tensor, right: Tensor) -> Tensor:
+    """Products that are known to be symmetric, three quarters of them computed: (K, R, C), (K, C, R) -> (K, R, R).
+
+    As all are that are made of one gram. In bfloat16 the library is slow with parts of matrices: whole ones there.
+    """
+    if left.dtype != torch.float32:
+        return left @ right
+    half = left.shape[1] // 2
+    made = left.new_empty(len(left), left.shape[1], left.shape[1])
+    made[:, :half] = left[:, :half] @ right
+    made[:, half:, half:] = left[:, half:] @ right[:, :, half:]
+    made[:, half:, :half] = made[:, :half, half:].mT
+    return made
