@@ -4,7 +4,7 @@
 
 Each side is a process of its own with the same threads, weights and texts; they run in turn, and medians are shown.
 Numbers are compared with those of `pipeline`, which computes in float32. A model without the head that is measured gets
-one of random weights. Needs the extra `bench`.
+one of random weights. Where the processor lacks a format, the sides in it are left out. Needs the extra `bench`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ from typing import Any
 import numpy as np
 
 from bertsmith.benchmarks.infer_job import Job
+from bertsmith.model.half import can_halve
+from bertsmith.model.precision import bfloat16_is_emulated
 from bertsmith.text.wordpiece import WordPiece
 from prediction.inputs import cut_texts, make_job, random_model
 from prediction.sides import SIDES
 
-OURS, REFERENCE = ("ours bfloat16", "ours float32"), "pipeline"
+OURS, REFERENCE = ("ours bfloat16", "ours float16", "ours float32"), "pipeline"
 PACKAGES = ("torch", "transformers", "sentence-transformers", "onnxruntime", "tokenizers")
 
 
@@ -125,6 +127,8 @@ def main() -> None:
     """Measure and print."""
     arguments = _arguments()
     names = [name for name in SIDES if any(word in name for word in arguments.sides.split(","))]
+    absent = {"bfloat16": bfloat16_is_emulated(), " float16": not can_halve()}
+    names = [name for name in names if not any(gone and word in name for word, gone in absent.items())]
     records = []
     with tempfile.TemporaryDirectory() as temporary:
         home = Path(temporary)

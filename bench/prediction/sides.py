@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from bertsmith.benchmarks.infer_job import Job
 from bertsmith.benchmarks.infer_side import Run, our_run, timed, timed_often
-from bertsmith.config import Precision
+from bertsmith.config import PredictionPrecision
 from bertsmith.inference.predictor import load
 
 MODELS = {"embed": "AutoModel", "classify": "AutoModelForSequenceClassification", "fill": "AutoModelForMaskedLM"}
@@ -30,7 +30,7 @@ BATCH = 32
 SHORT_RUNS, SHORT_S = 300, 5.0
 
 
-def ours(job: Job, precision: Precision) -> Run:
+def ours(job: Job, precision: PredictionPrecision) -> Run:
     """`bertsmith.load`."""
     return our_run(load(job.folder, precision=precision), job.what)
 
@@ -65,17 +65,17 @@ def sentence_transformers(job: Job, dtype: str) -> Run:
     return lambda texts: _float32(encoder.encode(texts, show_progress_bar=False, convert_to_tensor=True))
 
 
-def transformers_sorted(job: Job) -> Run:
-    """The model of `transformers` in bfloat16, texts sorted by length, logits at the masks only."""
+def transformers_sorted(job: Job, dtype: str) -> Run:
+    """The model of `transformers`, texts sorted by length, logits at the masks only."""
     import torch
     import transformers
 
     from bertsmith.benchmarks.infer_peer import mean_pooled
 
     if job.what == "embed":
-        return partial(_by_length, mean_pooled(job.folder, torch.bfloat16))
+        return partial(_by_length, mean_pooled(job.folder, getattr(torch, dtype)))
     tokenizer = transformers.AutoTokenizer.from_pretrained(job.folder)
-    model = getattr(transformers, MODELS[job.what]).from_pretrained(job.folder, dtype=torch.bfloat16).eval()
+    model = getattr(transformers, MODELS[job.what]).from_pretrained(job.folder, dtype=dtype).eval()
 
     @torch.inference_mode()
     def run(texts: Sequence[str]) -> NDArray[Any]:
@@ -119,12 +119,14 @@ def onnx_runtime(job: Job, file: str) -> Run:
 
 SIDES: dict[str, Callable[[Job], Run]] = {
     "ours float32": partial(ours, precision="float32"),
+    "ours float16": partial(ours, precision="float16"),
     "ours bfloat16": partial(ours, precision="bfloat16"),
     "pipeline": partial(pipeline, batch_size=None),
     "pipeline, batch 32": partial(pipeline, batch_size=BATCH),
     "sentence-transformers": partial(sentence_transformers, dtype="float32"),
     "sentence-transformers bfloat16": partial(sentence_transformers, dtype="bfloat16"),
-    "transformers bfloat16, sorted": transformers_sorted,
+    "transformers, sorted": partial(transformers_sorted, dtype="float32"),
+    "transformers bfloat16, sorted": partial(transformers_sorted, dtype="bfloat16"),
     "ONNX Runtime float32": partial(onnx_runtime, file="model.onnx"),
     "ONNX Runtime int8": partial(onnx_runtime, file="model-int8.onnx"),
 }

@@ -9,13 +9,15 @@ import pytest
 import torch
 
 from bertsmith.config import ModelConfig
-from bertsmith.errors import InputError
+from bertsmith.errors import ConfigError, InputError
 from bertsmith.inference.fast import fast_copy, pack_linears
 from bertsmith.inference.predictor import load
 from bertsmith.model import precision
 from bertsmith.model.bert import Bert
 from bertsmith.model.folder import read_model_folder
+from bertsmith.model.half import can_halve
 
+needs_half = pytest.mark.skipif(not can_halve(), reason="torch has no product with weights in float16 here")
 TEXTS = ["the pain", "", "A nurse saw the doctor in the ward.", "pain", "strong medicine against pains!"] * 3
 MASKED = [
     "The [MASK] was given [MASK].",
@@ -36,8 +38,33 @@ def test_bfloat16_embeds_close_to_float32(tiny_bert):
     assert np.abs(low - exact).max() > 1e-4  # it is another format indeed
 
 
+@needs_half
+def test_half_weights_embed_and_fill_very_close_to_float32(tiny_bert):
+    exact, half = load(tiny_bert), load(tiny_bert, precision="float16")
+    assert half.precision == "float16"
+    vectors, low = exact.embed(TEXTS), half.embed(TEXTS)
+    assert low.dtype == np.float32
+    assert cosines(low, vectors).min() > 0.99999
+    assert np.abs(low - vectors).max() > 1e-6  # it is another format indeed
+    (wanted, *_), (ours, *_) = exact.fill(MASKED[1]), half.fill(MASKED[1])
+    assert ours.text == wanted.text
+    assert ours.probability == pytest.approx(wanted.probability, rel=1e-2)
+
+
+def test_auto_is_float16_where_there_is_avx2_alone(tiny_bert, monkeypatch):
+    monkeypatch.setattr(precision, "choose_precision", lambda asked, device: "float32" if asked == "auto" else asked)
+    for narrow, there, expected in ((True, True, "float16"), (False, True, "float32"), (True, False, "float32")):
+        monkeypatch.setattr(precision, "is_narrow", lambda dtype, narrow=narrow: narrow)
+        monkeypatch.setattr(precision, "can_halve", lambda there=there: there)
+        assert load(tiny_bert, precision="auto").precision == expected
+        assert load(tiny_bert).precision == "float32"
+    with pytest.raises(ConfigError, match="float16 is for x86 processors, and not to be had here"):
+        load(tiny_bert, precision="float16")
+
+
 def test_auto_is_what_a_measurement_says(tiny_bert, monkeypatch):
     monkeypatch.setattr(precision, "bfloat16_is_emulated", lambda: False)
+    monkeypatch.setattr(precision, "is_narrow", lambda dtype: False)
     for bfloat16_s, expected in ((1.0, "float32"), (0.1, "bfloat16")):
         seconds = {torch.float32: 1.0, torch.bfloat16: bfloat16_s}
         monkeypatch.setattr(precision, "_product_seconds", lambda dtype, seconds=seconds: seconds[dtype])
@@ -46,7 +73,7 @@ def test_auto_is_what_a_measurement_says(tiny_bert, monkeypatch):
 
 
 def test_an_unknown_precision_is_refused(tiny_bert):
-    with pytest.raises(InputError, match='"bf16" is not known; there are auto, float32, bfloat16'):
+    with pytest.raises(InputError, match='"bf16" is not known; there are auto, float32, bfloat16, float16'):
         load(tiny_bert, precision="bf16")
 
 
@@ -75,8 +102,9 @@ def test_a_text_without_a_mask_among_others_is_named(tiny_bert):
         load(tiny_bert).fill_texts([MASKED[0], "none here"])
 
 
-def test_a_used_predictor_can_be_copied(tiny_bert):
-    predictor = load(tiny_bert, precision="bfloat16")
+@pytest.mark.parametrize("low", ["bfloat16", pytest.param("float16", marks=needs_half)])
+def test_a_used_predictor_can_be_copied(tiny_bert, low):
+    predictor = load(tiny_bert, precision=low)
     vectors = predictor.embed(TEXTS)
     np.testing.assert_array_equal(copy.deepcopy(predictor).embed(TEXTS), vectors)
 
@@ -90,14 +118,14 @@ def test_the_model_itself_stays_as_it_was(tiny_bert):
     assert all(torch.equal(weight, before[name]) for name, weight in bert.state_dict().items())
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, pytest.param(torch.float16, marks=needs_half)])
 def test_modernbert_stays_as_it_was_and_is_held_once_in_float32(dtype):
     shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
     config = ModelConfig(architecture="modernbert", vocab_size=50, **shape)
     bert = Bert(config, generator=torch.Generator().manual_seed(0)).eval()
     before = {name: weight.clone() for name, weight in bert.state_dict().items()}
     fast = fast_copy(bert, dtype)
-    assert (fast.encoder.embeddings.word.weight is bert.encoder.embeddings.word.weight) == (dtype == torch.float32)
+    assert (fast.encoder.embeddings.word.weight is bert.encoder.embeddings.word.weight) == (dtype != torch.bfloat16)
     assert bert.state_dict().keys() == before.keys()
     assert all(torch.equal(weight, before[name]) for name, weight in bert.state_dict().items())
 

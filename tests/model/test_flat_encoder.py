@@ -12,6 +12,7 @@ from bertsmith.model import flat_encoder, packed
 from bertsmith.model.attention import sequence_lengths
 from bertsmith.model.encoder import BertEncoder
 from bertsmith.model.flat_encoder import FlatEncoder, Run, attention
+from bertsmith.model.half import can_halve, prediction_linear
 from bertsmith.model.packed import PackedLinear, can_pack
 
 SHAPE = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
@@ -117,14 +118,14 @@ def test_neighbours_of_equal_length_go_together_up_to_512_tokens():
 def test_packed_products_are_those_of_the_layer(products):
     layer = nn.Linear(24, 40)
     rows, residual = torch.randn(7, 24), torch.randn(7, 40)
-    ours = PackedLinear.of(layer, torch.float32)
+    ours = PackedLinear(layer.weight, layer.bias, torch.float32)
     torch.testing.assert_close(ours(rows), layer(rows), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(ours(rows[None]), layer(rows)[None], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(ours(rows, "gelu"), F.gelu(layer(rows)), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(ours(rows, "relu"), F.relu(layer(rows)), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(ours.plus(rows, residual), layer(rows) + residual, atol=1e-5, rtol=1e-5)
     bare = nn.Linear(24, 40, bias=False)
-    torch.testing.assert_close(PackedLinear.of(bare, torch.float32)(rows), bare(rows), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(PackedLinear(bare.weight, None, torch.float32)(rows), bare(rows), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -142,4 +143,28 @@ def test_the_processor_says_which_product_is_taken(dtype, processor, mkl, narrow
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: mkl)
     assert packed.is_narrow(dtype) == narrow
     monkeypatch.setattr(packed, "can_pack", lambda dtype: False)
-    assert PackedLinear.of(nn.Linear(4, 4), torch.float32).plain is not None
+    assert PackedLinear(torch.ones(4, 4), None, torch.float32).plain is not None
+
+
+@torch.inference_mode()
+@pytest.mark.skipif(not can_halve(), reason="torch has no product with weights in float16 here")
+@pytest.mark.parametrize("shape", [(7, 24), (1, 24), (0, 24), (2, 3, 24)])
+def test_half_weights_give_the_products_of_rounded_ones(shape):
+    layer = nn.Linear(24, 40)
+    rounded = layer.weight.half().float()
+    rows, residual = torch.randn(shape), torch.randn(*shape[:-1], 40)
+    wanted = F.linear(rows, rounded, layer.bias)
+    ours = prediction_linear(layer.weight, layer.bias, torch.float16)
+    torch.testing.assert_close(ours(rows), wanted, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(ours(rows, "gelu_new"), F.gelu(wanted, approximate="tanh"), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(ours.plus(rows, residual), wanted + residual, atol=1e-5, rtol=1e-5)
+    apart = torch.randn(*shape[:-1], 48)[..., ::2]  # rows with gaps
+    bare = prediction_linear(layer.weight, None, torch.float16)
+    torch.testing.assert_close(bare(apart), F.linear(apart, rounded), atol=1e-5, rtol=1e-5)
+
+
+def test_weights_that_float16_cannot_hold_stay_in_float32():
+    weight = torch.eye(4) * 1e5
+    large = prediction_linear(weight, None, torch.float16)
+    assert isinstance(large, PackedLinear)
+    torch.testing.assert_close(large(torch.ones(1, 4)), torch.full((1, 4), 1e5))

@@ -16,7 +16,7 @@ from bertsmith.benchmarks.flops import Counts, forward_flops
 from bertsmith.benchmarks.infer_figures import InferFigures, InferSide
 from bertsmith.benchmarks.infer_job import Job, What, make_job, texts_of_file, texts_of_vocabulary
 from bertsmith.benchmarks.infer_side import OURS, PEER
-from bertsmith.config import ARCHITECTURES, Precision
+from bertsmith.config import ARCHITECTURES, PredictionPrecision
 from bertsmith.data.workers import Workers
 from bertsmith.errors import ConfigError
 from bertsmith.model.bert import Bert
@@ -43,7 +43,7 @@ class InferPlan:
 
     model: Path
     texts: str | None = None
-    precision: Precision = "auto"
+    precision: PredictionPrecision = "auto"
     runs: int = 5
     peer: bool = False
     embed: bool = False
@@ -84,7 +84,7 @@ def what_of(bert: Bert) -> What:
     return "fill" if bert.masked_lm is not None else "embed"
 
 
-def _process(name: str, told: Path, precision: Precision) -> Workers:
+def _process(name: str, told: Path, precision: PredictionPrecision) -> Workers:
     return Workers("bertsmith.benchmarks.infer_side", [name, str(told), precision], 1)
 
 

@@ -27,7 +27,7 @@ from bertsmith.benchmarks import infer_job
 from bertsmith.benchmarks.infer_job import What
 from bertsmith.benchmarks.limit import matmul_limits
 from bertsmith.benchmarks.machine import peak_memory_bytes
-from bertsmith.config import Precision
+from bertsmith.config import PredictionPrecision
 from bertsmith.data.workers import Job, serve_jobs
 from bertsmith.inference.predictor import Predictor, load
 from bertsmith.model.device import choose_device
@@ -84,7 +84,7 @@ class Side:
     precision: str
 
 
-def build_side(name: str, job: infer_job.Job, precision: Precision) -> Side:
+def build_side(name: str, job: infer_job.Job, precision: PredictionPrecision) -> Side:
     """The side of a name; a peer's library is loaded here."""
     if name == OURS:
         predictor = load(job.folder, precision=precision)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bertsmith.config import Precision
+from bertsmith.config import PredictionPrecision
 from bertsmith.inference import predictor
 
 if TYPE_CHECKING:
@@ -98,6 +98,6 @@ class Predictor(predictor.Predictor):
         return dataclasses.replace(explanation, beside=explanation.beside + found)
 
 
-def load(folder: str | os.PathLike[str], *, precision: Precision = "float32") -> Predictor:
+def load(folder: str | os.PathLike[str], *, precision: PredictionPrecision = "float32") -> Predictor:
     """As `bertsmith.inference.predictor.load`, with `explain`."""
     return Predictor.open(folder, precision=precision)

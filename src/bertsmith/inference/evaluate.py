@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bertsmith.config import Precision, TaskName
+from bertsmith.config import PredictionPrecision, TaskName
 from bertsmith.errors import CorpusError
 from bertsmith.files import write_text
 from bertsmith.finetune_config import LabelledConfig
@@ -31,7 +31,7 @@ def evaluate(
     data: Any,
     *,
     reading: LabelledConfig = LabelledConfig(),
-    precision: Precision = "float32",
+    precision: PredictionPrecision = "float32",
     predictions: Path | None = None,
     reporter: Reporter = Silent(),
 ) -> Evaluation:

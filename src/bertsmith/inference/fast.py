@@ -14,14 +14,16 @@ from torch import Tensor, nn
 from bertsmith.model.bert import Bert
 from bertsmith.model.encoder import BertEncoder
 from bertsmith.model.flat_encoder import FlatEncoder
+from bertsmith.model.half import hidden_dtype, prediction_linear
 from bertsmith.model.heads import MaskedLMHead
-from bertsmith.model.packed import PackedLinear
 
 Module = TypeVar("Module", bound=nn.Module)
 
 
 def fast_copy(bert: Bert, dtype: torch.dtype) -> Bert:
     """A model for prediction alone, with the numbers of this one: to 1e-5 in float32, to three digits in bfloat16.
+
+    In float16, which is for processors, it is the linear layers' weights that have it, to four digits.
 
     BERT on a processor gets the encoder made for that, and shares embeddings and heads with the original; both stay in
     float32. Another encoder goes its own way with packed products, in float32 with the original's weights; on a GPU the
@@ -30,23 +32,25 @@ def fast_copy(bert: Bert, dtype: torch.dtype) -> Bert:
     if bert.device.type != "cpu":
         return bert if dtype == torch.float32 else deepcopy(bert).to(dtype)
     if not isinstance(bert.encoder, BertEncoder):
-        shared = {id(each): each for each in bert.parameters()} if dtype == torch.float32 else {}
-        return pack_linears(deepcopy(bert, shared).to(dtype), dtype)
+        exact = hidden_dtype(dtype) == torch.float32
+        shared = {id(each): each for each in bert.parameters()} if exact else {}
+        return pack_linears(deepcopy(bert, shared).to(hidden_dtype(dtype)), dtype)
     fast = Bert(bert.config, bert.parts, head=bert.head, generator=None)
     for name, part in bert.named_children():
         fast.add_module(name, part)
     fast.add_module("encoder", FlatEncoder(bert.encoder, bert.config, dtype))
     if bert.masked_lm is not None:
-        fast.add_module("masked_lm", PackedMaskedLMHead(bert.masked_lm, bert.encoder.embeddings.word.weight))
+        fast.add_module("masked_lm", PackedMaskedLMHead(bert.masked_lm, bert.encoder.embeddings.word.weight, dtype))
     return fast.eval()
 
 
 class PackedMaskedLMHead(nn.Module):
     """`MaskedLMHead` for prediction: for one mask the product with the vocabulary is half of a short text's work."""
 
-    def __init__(self, head: MaskedLMHead, word_embeddings: Tensor) -> None:
+    def __init__(self, head: MaskedLMHead, word_embeddings: Tensor, dtype: torch.dtype) -> None:
         super().__init__()
-        self.head, self.decoder = head, PackedLinear(word_embeddings, head.bias, torch.float32)
+        dtype = torch.float16 if dtype == torch.float16 else torch.float32
+        self.head, self.decoder = head, prediction_linear(word_embeddings, head.bias, dtype)
 
     def forward(self, hidden: Tensor, word_embeddings: Tensor) -> Tensor:
         """(M, D) -> (M, V)."""
@@ -58,7 +62,7 @@ def pack_linears(module: Module, dtype: torch.dtype) -> Module:
     """The same module with every linear layer packed, in place."""
     for name, child in module.named_children():
         if isinstance(child, nn.Linear):
-            module.add_module(name, PackedLinear.of(child, dtype))
+            module.add_module(name, prediction_linear(child.weight, child.bias, dtype))
         else:
             pack_linears(child, dtype)
     return module

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertsmith.config import Precision, TaskName
+from bertsmith.config import PredictionPrecision, TaskName
 from bertsmith.data.labelled.examples import ChoiceExample, QuestionExample, TextExample
 from bertsmith.data.windows import BATCH_TOKENS
 from bertsmith.errors import InputError, ModelFolderError
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from bertsmith.tasks.tagging import Tagging
 
 
-def load(folder: str | os.PathLike[str], *, precision: Precision = "float32") -> Predictor:
+def load(folder: str | os.PathLike[str], *, precision: PredictionPrecision = "float32") -> Predictor:
     """Open a run folder, any Hugging Face BERT folder, or what `bertsmith export --to onnx` made of one.
 
     Args:

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from bertsmith.config import ModelConfig
 from bertsmith.model.attention import sequence_lengths
 from bertsmith.model.encoder import BertEncoder, Layer, check_length
-from bertsmith.model.packed import PackedLinear
+from bertsmith.model.half import hidden_dtype, prediction_linear
 
 RUN_TOKENS = 512  # of sequences that go through attention at once: their scores stay in the cache
 PLAIN_TOKENS = 32  # of a sequence, from which plain products are faster
@@ -41,12 +41,13 @@ class FlatEncoder(nn.Module):
     Args:
         encoder: whose weights are copied, but for embeddings and LayerNorms, which are shared.
         config: its shape.
-        dtype: of weights and hidden states: float32, or bfloat16, which costs three digits.
+        dtype: of weights and hidden states: float32, or bfloat16, which costs three digits; or float16, of the weights
+            alone, which costs four.
     """
 
     def __init__(self, encoder: BertEncoder, config: ModelConfig, dtype: torch.dtype) -> None:
         super().__init__()
-        self.embeddings, self.dtype = encoder.embeddings, dtype
+        self.embeddings, self.dtype = encoder.embeddings, hidden_dtype(dtype)
         self.layers = [FlatLayer(cast(Layer, layer), config, dtype) for layer in encoder.layers]
 
     def forward(
@@ -98,8 +99,9 @@ class FlatLayer:
 
     def __init__(self, layer: Layer, config: ModelConfig, dtype: torch.dtype) -> None:
         self.heads, self.activation = config.num_attention_heads, config.hidden_act
-        self.qkv, self.output = (PackedLinear.of(part, dtype) for part in (layer.attention.qkv, layer.attention.output))
-        self.widen, self.narrow = (PackedLinear.of(part, dtype) for part in (layer.widen, layer.narrow))
+        parts = (layer.attention.qkv, layer.attention.output, layer.widen, layer.narrow)
+        packed = (prediction_linear(part.weight, part.bias, dtype) for part in parts)
+        self.qkv, self.output, self.widen, self.narrow = packed
         self.norms = [
             partial(
                 F.layer_norm, normalized_shape=norm.normalized_shape, weight=norm.weight, bias=norm.bias, eps=norm.eps

@@ -51,18 +51,13 @@ class PackedLinear(nn.Module):
         self.packed = _pack(plain) if can_pack(dtype) else None
         self.plain = plain if self.narrow or self.packed is None else None
 
-    @classmethod
-    def of(cls, linear: nn.Linear, dtype: torch.dtype) -> PackedLinear:
-        """A layer's."""
-        return cls(linear.weight, linear.bias, dtype)
-
     def forward(self, rows: Tensor, after: After = "none") -> Tensor:
         """(…, I) -> (…, O), the product and an activation."""
-        name, way, activation = _AFTER[after]
         if (plain := self._plain_for(rows)) is not None:
-            return activation(F.linear(rows, plain, self.bias))
+            return activate(F.linear(rows, plain, self.bias), after)
         if self.narrow:
-            return activation(_product(rows, self.packed, self.bias, "none", [], ""))
+            return activate(_product(rows, self.packed, self.bias, "none", [], ""), after)
+        name, way, _ = _AFTER[after]
         return _product(rows, self.packed, self.bias, name, [], way)
 
     def plus(self, rows: Tensor, residual: Tensor) -> Tensor:
@@ -76,6 +71,11 @@ class PackedLinear(nn.Module):
         """The weight as it was, where `F.linear` is to take it."""
         few = self.packed is not None and rows.shape[:-1].numel() <= _FEW_ROWS
         return None if few else self.plain
+
+
+def activate(values: Tensor, after: After) -> Tensor:
+    """What follows a product, by itself."""
+    return _AFTER[after][2](values)
 
 
 def is_narrow(dtype: torch.dtype) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from bertsmith.config import Precision
+from bertsmith.config import PredictionPrecision
 from bertsmith.errors import ConfigError
 from bertsmith.explain.predictor import Predictor, load
 from bertsmith.server.refusals import BadRequestError, NotFoundError
@@ -15,7 +15,7 @@ from bertsmith.server.runs import is_waiting
 Models: TypeAlias = MutableMapping[str, Predictor]
 
 
-def load_models(words: Sequence[str], *, precision: Precision = "float32") -> dict[str, Predictor]:
+def load_models(words: Sequence[str], *, precision: PredictionPrecision = "float32") -> dict[str, Predictor]:
     """Open model folders; of a run that has not written a model yet there is none to open.
 
     Args:

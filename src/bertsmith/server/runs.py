@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bertsmith.config import Precision
+from bertsmith.config import PredictionPrecision
 from bertsmith.errors import BertsmithError
 from bertsmith.explain.predictor import Predictor, load
 from bertsmith.files import holder_lives
@@ -64,7 +64,9 @@ class Runs:
         precision: of the predictors that are read anew.
     """
 
-    def __init__(self, folders: Mapping[str, Path] | None = None, *, precision: Precision = "float32") -> None:
+    def __init__(
+        self, folders: Mapping[str, Path] | None = None, *, precision: PredictionPrecision = "float32"
+    ) -> None:
         self._folders = {name: RunFolder(path) for name, path in (folders or {}).items() if is_run(path)}
         self._precision = precision
         self._read = {name: _mark(run.out) for name, run in self._folders.items()}  # of the weights in memory
