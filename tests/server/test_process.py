@@ -44,7 +44,7 @@ class Process:
 
 @pytest.fixture(scope="module")
 def served(tiny_bert):
-    process = Process(tiny_bert, f"again={tiny_bert}", "--queue", "64")
+    process = Process(tiny_bert, f"again={tiny_bert}", "--queue", "64", "--precision", "float32")
     yield process
     if process.process.poll() is None:
         process.process.kill()
