@@ -15,7 +15,7 @@ from bertsmith.inference.predictor import load
 from bertsmith.model import precision
 from bertsmith.model.bert import Bert
 from bertsmith.model.folder import read_model_folder
-from bertsmith.model.half import can_halve
+from bertsmith.model.half import HalfLinear, can_halve
 
 needs_half = pytest.mark.skipif(not can_halve(), reason="torch has no product with weights in float16 here")
 TEXTS = ["the pain", "", "A nurse saw the doctor in the ward.", "pain", "strong medicine against pains!"] * 3
@@ -126,6 +126,7 @@ def test_modernbert_stays_as_it_was_and_is_held_once_in_float32(dtype):
     before = {name: weight.clone() for name, weight in bert.state_dict().items()}
     fast = fast_copy(bert, dtype)
     assert (fast.encoder.embeddings.word.weight is bert.encoder.embeddings.word.weight) == (dtype != torch.bfloat16)
+    assert any(isinstance(module, HalfLinear) for module in fast.modules()) == (dtype == torch.float16)
     assert bert.state_dict().keys() == before.keys()
     assert all(torch.equal(weight, before[name]) for name, weight in bert.state_dict().items())
 

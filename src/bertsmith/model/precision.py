@@ -1,4 +1,4 @@
-"""Which number format this machine multiplies fast: measured, not guessed from a list of processors."""
+"""Which number format this machine multiplies fast: bfloat16 is measured, not guessed from a list of processors."""
 
 from __future__ import annotations
 
