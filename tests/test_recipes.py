@@ -8,7 +8,7 @@ from bertsmith.errors import ConfigError
 
 def test_fast_is_what_is_there_if_nothing_is_said() -> None:
     config = PretrainConfig()
-    assert (config.recipe, config.optimizer, config.initial_weights) == ("fast", "muon", "neighbours")
+    assert (config.recipe, config.optimizer, config.initial_weights) == ("fast", "muon", "counted")
     assert PretrainConfig(recipe="fast") == config
 
 
@@ -22,7 +22,7 @@ def test_classic_is_berts_own() -> None:
 def test_what_is_said_wins_over_the_recipe() -> None:
     config = PretrainConfig(recipe="classic", learning_rate=1e-3, dropout=0.0)
     assert (config.learning_rate, config.dropout, config.optimizer) == (1e-3, 0.0, "adamw")
-    assert PretrainConfig(optimizer="adamw").initial_weights == "neighbours"
+    assert PretrainConfig(optimizer="adamw").initial_weights == "counted"
 
 
 def test_a_dump_read_again_is_the_same_run() -> None:
@@ -30,12 +30,11 @@ def test_a_dump_read_again_is_the_same_run() -> None:
         assert PretrainConfig(**config.model_dump()) == config
 
 
-def test_modernbert_begins_at_random() -> None:
-    assert PretrainConfig(architecture="modernbert").initial_weights == "random"
-    assert PretrainConfig(architecture="modernbert").optimizer == "muon"
-    assert PretrainConfig(architecture="modernbert", optimizer="adamw").optimizer == "adamw"
-    with pytest.raises(ConfigError, match=r"rotary positions and no table of them\. Say --initial-weights random"):
-        PretrainConfig(architecture="modernbert", initial_weights="neighbours")
+def test_modernbert_has_the_recipes_too() -> None:
+    modern = PretrainConfig(architecture="modernbert")
+    assert (modern.optimizer, modern.initial_weights, modern.early_share) == ("muon", "counted", 0.0)
+    classic = PretrainConfig(architecture="modernbert", recipe="classic")
+    assert (classic.optimizer, classic.initial_weights, classic.objective) == ("adamw", "random", "mlm")
 
 
 def test_an_unknown_recipe_is_refused_by_name() -> None:

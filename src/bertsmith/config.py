@@ -19,7 +19,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 PredictionPrecision = Literal["auto", "float32", "bfloat16", "float16"]
 RecipeName = Literal["fast", "classic"]
 Optimizer = Literal["muon", "adamw"]
-InitialWeights = Literal["neighbours", "random"]
+InitialWeights = Literal["counted", "random"]
 Device = Literal["auto", "cpu", "cuda"]
 TaskName = Literal["classify", "regress", "tag", "answer", "choose"]
 OnBadInput = Literal["stop", "skip"]
@@ -49,8 +49,8 @@ RECIPES: Mapping[RecipeName, Mapping[str, Any]] = {
         "early_share": 0.0,
     },
 }
-# ModernBERT has masked LM alone, and its rotary positions need no start; early rows were not measured with it.
-MODERN_DEFAULTS: Mapping[str, Any] = {"objective": "mlm", "initial_weights": "random", "early_share": 0.0}
+# ModernBERT has masked LM alone; early rows were not measured with it.
+MODERN_DEFAULTS: Mapping[str, Any] = {"objective": "mlm", "early_share": 0.0}
 
 
 class Config(BaseModel):
@@ -259,7 +259,9 @@ class PretrainConfig(TrainingConfig):
     )
     optimizer: Optimizer = Field("muon", description="Of the layers' matrices; the rest has AdamW.")
     initial_weights: InitialWeights = Field(
-        "neighbours", description="neighbours: BERT's first heads begin by looking at the words beside; or random."
+        "counted",
+        description="counted: word embeddings and first guesses are what counting the text gives, BERT's first heads "
+        "look at the words beside; or random.",
     )
     objective: Objective = Field(
         "mlm+nsp",
@@ -308,15 +310,6 @@ class PretrainConfig(TrainingConfig):
             raise ValueError(
                 f"objective {self.objective}: ModernBERT has no next-sentence prediction. Say --objective mlm (what it "
                 "is if left out), or --architecture bert."
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _neighbours_are_found_by_a_table(self) -> Self:
-        if self.architecture == "modernbert" and self.initial_weights == "neighbours":
-            raise ValueError(
-                "initial_weights neighbours: ModernBERT has rotary positions and no table of them. Say "
-                "--initial-weights random (what it is if left out), or --architecture bert."
             )
         return self
 

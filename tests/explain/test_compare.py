@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose
 import bertsmith
 from bertsmith.cli.main import main
 from bertsmith.config import ModelConfig, PretrainConfig
+from bertsmith.data.shards import open_corpus
 from bertsmith.errors import InputError, ModelFolderError
 from bertsmith.explain.drift import attention_moved, linear_cka, weight_drift
 from bertsmith.explain.opening import open_others
@@ -20,6 +21,7 @@ from bertsmith.model.folder import read_model_folder, write_model_folder
 from bertsmith.tasks.pretraining import Pretraining
 from bertsmith.text.wordpiece import WordPiece
 from bertsmith.training.new_model import new_model
+from bertsmith.training.start import Start
 from explain.folders import moved_folder, task_folder, words_for
 from training.runs import run, write_corpus
 
@@ -190,11 +192,20 @@ def test_a_run_beside_its_checkpoints_and_its_start(pretrained):
     (start,) = bert.compare(explained, steps / "step-0").beside
     assert start.weights == beside[0].weights
     drawn = new_model(PretrainConfig(size="tiny", steps=4), Pretraining("mlm+nsp"), vocab_size=200, pad_token_id=0)
+    Start.counted(open_corpus(pretrained / "training/corpus"), 128, seed=0).give(drawn)
     (opened,) = open_others(steps / "step-00000000")
     theirs = dict(drawn.named_parameters())
     assert drawn.config.vocab_size == opened.bert.config.vocab_size
     for name, weight in opened.bert.named_parameters():
         assert torch.equal(weight, theirs[name]), name
+
+
+def test_a_start_that_was_lost_is_said(pretrained, tmp_path):
+    copied = tmp_path / "my-bert"
+    shutil.copytree(pretrained, copied)
+    (copied / "training/start.safetensors").unlink()
+    with pytest.raises(ModelFolderError, match=r"start\.safetensors: missing or damaged"):
+        open_others(copied / "training/checkpoints/step-0")
 
 
 def test_a_checkpoint_that_is_not_there_is_said(pretrained, tiny_bert, tmp_path):

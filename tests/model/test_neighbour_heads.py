@@ -7,7 +7,7 @@ from torch import Tensor
 from bertsmith.config import ModelConfig
 from bertsmith.model.attention import SelfAttention
 from bertsmith.model.bert import Bert
-from bertsmith.model.neighbour_heads import OFFSETS, look_at_neighbours
+from bertsmith.model.neighbour_heads import OFFSETS, hand_on_neighbours, look_at_neighbours
 
 
 def begun(**shape: int) -> tuple[Bert, Bert]:
@@ -45,6 +45,17 @@ def test_positions_are_as_long_as_words() -> None:
     positions = looking.encoder.embeddings.position.weight.norm(dim=1)
     assert positions.mean().item() == pytest.approx(words.item(), rel=0.2)
     assert positions.std().item() < 1e-5
+
+
+def test_each_head_hands_on_its_part_of_what_it_sees() -> None:
+    _, bert = begun()
+    before = {name: parameter.detach().clone() for name, parameter in bert.named_parameters()}
+    hand_on_neighbours(bert)
+    changed = {name: after - before[name] for name, after in bert.named_parameters() if not after.equal(before[name])}
+    assert set(changed) == {f"encoder.layers.{n}.attention.{part}.weight" for n in (0, 1) for part in ("qkv", "output")}
+    values = changed["encoder.layers.1.attention.qkv.weight"].chunk(3)[2]
+    outputs = changed["encoder.layers.1.attention.output.weight"]
+    torch.testing.assert_close(outputs @ values, torch.eye(bert.config.hidden_size))  # four heads, a quarter each
 
 
 def test_nothing_but_positions_queries_and_keys_is_changed() -> None:

@@ -18,6 +18,7 @@ from bertsmith.text.wordpiece import WordPiece
 from bertsmith.training.checkpoints import list_checkpoints, path_of
 from bertsmith.training.new_model import new_model
 from bertsmith.training.run_folder import RunFolder
+from bertsmith.training.start import Start
 
 _STEP = re.compile(r"step-(\d+)")
 
@@ -86,4 +87,7 @@ def _start_of(run: RunFolder) -> Bert:
         )
     tokenizer = WordPiece.load(run.out)
     task = Pretraining(config.objective)
-    return new_model(config, task, vocab_size=tokenizer.vocab_size, pad_token_id=tokenizer.pad_id)
+    bert = new_model(config, task, vocab_size=tokenizer.vocab_size, pad_token_id=tokenizer.pad_id)
+    if config.initial_weights == "counted":
+        Start.read(run.start).give(bert)
+    return bert

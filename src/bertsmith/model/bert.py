@@ -157,6 +157,14 @@ class Bert(nn.Module):
         logits: Tensor = head(hidden)
         return logits
 
+    @torch.no_grad()
+    def begin_guessing(self, log_frequencies: Tensor) -> None:
+        """Let masked LM begin by guessing so, (V,) logarithms of shares, and by words that are like a hidden state."""
+        head = self._part(self.masked_lm, "masked_lm")
+        assert isinstance(head, MaskedLMHead)
+        head.bias.copy_(log_frequencies)
+        head.dense.weight += torch.eye(len(head.dense.weight), device=self.device)
+
     def set_dropout(self, share: float) -> None:
         """Drop this share of every hidden state and attention weight while training; `config` keeps its own."""
         _set_dropout(self, share)

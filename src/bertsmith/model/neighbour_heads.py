@@ -3,7 +3,8 @@
 BERT has to find out from its table of positions alone which words are neighbours, and until it has, it knows little
 more than how common words are: the plateau on which short runs end. Here the table begins with sines and cosines, and
 the first heads of the lowest layers with queries that are the position looked at, so that they attend one or two places
-to the left or the right. Nothing else is different: the same parameters, all of them trained.
+to the left or the right. They may begin by handing on what they see, too. Nothing else is different: the same
+parameters, all of them trained.
 
 Letters: D hidden width, H head width, P positions.
 
@@ -12,10 +13,12 @@ Reference:
 """
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
+from bertsmith.model.attention import SelfAttention
 from bertsmith.model.bert import Bert
 from bertsmith.model.encoder import BertEncoder, Layer
 
@@ -32,21 +35,40 @@ def look_at_neighbours(bert: Bert, generator: torch.Generator) -> None:
         bert: with random weights, of the architecture "bert".
         generator: draws the frequencies.
     """
-    config, encoder = bert.config, bert.encoder
-    assert isinstance(encoder, BertEncoder)
+    config = bert.config
+    assert isinstance(bert.encoder, BertEncoder)
     heads = config.num_attention_heads
     width = config.hidden_size // heads
     angles = [_frequencies(width // 2, generator) for _ in range(heads)]
-    table = encoder.embeddings.position.weight
+    table = bert.encoder.embeddings.position.weight
     waves = torch.cat([_waves(torch.arange(len(table)), angle, width) for angle in angles], dim=1)  # (P, D)
     table.copy_(config.initializer_range * math.sqrt(2) * waves)  # as long as the vectors of the words
-    for layer in list(encoder.layers)[: min(_LAYERS, len(encoder.layers) // 2)]:
+    for attention, rows, head in _looking(bert):
+        query, key, _ = attention.qkv.weight.chunk(3)  # 3 x (D, D)
+        query[rows, rows] += _SHARPNESS * _turn(OFFSETS[head] * angles[head], width)
+        key[rows, rows] += _SHARPNESS * torch.eye(width)
+
+
+@torch.no_grad()
+def hand_on_neighbours(bert: Bert) -> None:
+    """Add to the values and outputs of these heads: each hands on a part of what it sees, the first the first part.
+
+    Where word embeddings tell which words go together, that tells of a hidden word.
+    """
+    for attention, rows, _ in _looking(bert):
+        _, _, value = attention.qkv.weight.chunk(3)
+        for matrix in (value, attention.output.weight):
+            matrix[rows, rows].diagonal().add_(1.0)
+
+
+def _looking(bert: Bert) -> Iterator[tuple[SelfAttention, slice, int]]:
+    """The heads that look beside: their layer's attention, their rows of its matrices, their number."""
+    width = bert.config.hidden_size // bert.config.num_attention_heads
+    layers = list(bert.encoder.layers)
+    for layer in layers[: min(_LAYERS, len(layers) // 2)]:
         assert isinstance(layer, Layer)
-        query, key, _ = layer.attention.qkv.weight.chunk(3)  # 3 x (D, D)
-        for head, offset in enumerate(OFFSETS[:heads]):
-            rows = slice(head * width, (head + 1) * width)
-            query[rows, rows] += _SHARPNESS * _turn(offset * angles[head], width)
-            key[rows, rows] += _SHARPNESS * torch.eye(width)
+        for head in range(min(len(OFFSETS), bert.config.num_attention_heads)):
+            yield layer.attention, slice(head * width, (head + 1) * width), head
 
 
 def _frequencies(count: int, generator: torch.Generator) -> Tensor:

@@ -123,5 +123,10 @@ def frequency_loss(token_counts: NDArray[np.int64], labels: NDArray[np.int64]) -
         token_counts: (V,) how often each token occurs in training text; one is added to each.
         labels: (M,) the hidden tokens.
     """
-    shares = (token_counts + 1) / (token_counts + 1).sum()
-    return float(-np.log(shares[labels]).mean())
+    return float(-log_frequencies(token_counts)[labels].mean())
+
+
+def log_frequencies(token_counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(V,) -> (V,), the logarithm of each token's share; one is added to each count, so that none is -inf."""
+    shares: NDArray[np.float64] = (token_counts + 1) / (token_counts + 1).sum()
+    return np.log(shares)

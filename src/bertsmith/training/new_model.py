@@ -6,14 +6,14 @@ import torch
 
 from bertsmith.config import ModelConfig, PretrainConfig
 from bertsmith.model.bert import Bert
-from bertsmith.model.neighbour_heads import look_at_neighbours
+from bertsmith.model.neighbour_heads import hand_on_neighbours, look_at_neighbours
 from bertsmith.tasks.pretraining import Pretraining
 
 
 def new_model(
     config: PretrainConfig, task: Pretraining, *, vocab_size: int, pad_token_id: int, values: bool = True
 ) -> Bert:
-    """The model that a run begins with, its weights drawn from the run's seed.
+    """The model that a run begins with, its weights drawn from the run's seed; what was counted is `Start`'s to give.
 
     Args:
         config: architecture, size, lengths, dropout and seed.
@@ -31,7 +31,8 @@ def new_model(
     )
     generator = torch.Generator().manual_seed(config.seed) if values else None
     bert = Bert(shape, task.parts, generator=generator)
-    if generator and config.initial_weights == "neighbours":
+    if generator and config.initial_weights == "counted" and config.architecture == "bert":
         look_at_neighbours(bert, generator)
+        hand_on_neighbours(bert)
     bert.set_dropout(config.dropout)  # of this run; config.json keeps the architecture's own, for fine-tuning
     return bert

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ from bertsmith.training.report import write_report
 from bertsmith.training.rows import Rows
 from bertsmith.training.run_folder import RunFolder
 from bertsmith.training.samples import Samples
+from bertsmith.training.start import Start
 
 DEFAULT_MINUTES = 30.0
 # A held-out loss not this far below the word-frequency loss: hardly more than frequencies was learned.
@@ -122,10 +124,12 @@ class PretrainingRun:
         precision = begun.get("precision") or self.ranks.once(
             lambda: choose_precision(self.config.precision, self.bert.device)
         )
+        counting_s = 0.0 if checkpoint else self._begin()
         loop = self._loop(recipe_of(self.config, self._budget(), precision))
         if checkpoint:
             self._restore(loop, checkpoint)
         else:
+            loop.progress.seconds = counting_s
             loop.progress.run = {"precision": precision, "corpus": self.corpus.fingerprint}
             self.journal.rewind(0)
             self.samples.journal.rewind(0)
@@ -141,6 +145,21 @@ class PretrainingRun:
             self.ranks.once(lambda: self._finish(loop.progress, curves))
         progress = loop.progress
         return PretrainResult(self.folder.out, progress.metrics, progress.step, progress.tokens, progress.seconds)
+
+    def _begin(self) -> float:
+        """Give the model what counting the text tells, where the run begins so; the seconds that it took."""
+        if self.config.initial_weights == "random":
+            return 0.0
+        seconds = self.ranks.once(self._count)
+        Start.read(self.folder.start).give(self.bert)
+        return seconds
+
+    def _count(self) -> float:
+        begun = time.monotonic()
+        width = self.bert.config.hidden_size
+        start = Start.counted(self.corpus, width, seed=self.config.seed, reporter=self.reporter)
+        start.write(self.folder.start)
+        return time.monotonic() - begun
 
     def _suggest(self, metrics: dict[str, float]) -> None:
         """Say what may serve better where little more than word frequencies was learned."""

@@ -30,6 +30,7 @@ class RunFolder:
         self.report = self.training / "report.html"
         self.settings = self.training / "run.toml"
         self.corpus = self.training / "corpus"
+        self.start = self.training / "start.safetensors"
         self.result = self.training / "result.json"
         self.lock = self.training / "lock"
 
