@@ -18,12 +18,13 @@ from scipy.sparse import coo_array, csr_array
 from bertsmith.data.shards import PreparedCorpus, Shard
 from bertsmith.progress import Reporter, Silent
 
-MOST_TOKENS = 16_000_000  # more text is no better for so coarse a picture, and takes longer
+MOST_TOKENS = 16_000_000  # so that counting takes seconds, of however much text
 _SMOOTHING = 0.75  # of how common a context is
 _LEAST = 2  # a pair that was seen once may be chance, and such are most
 _OVERSAMPLED = 20
 
 Float32s = NDArray[np.float32]
+Float64s = NDArray[np.float64]
 
 
 def word_vectors(corpus: PreparedCorpus, width: int, *, seed: int, reporter: Reporter = Silent()) -> Float32s:
@@ -38,13 +39,11 @@ def word_vectors(corpus: PreparedCorpus, width: int, *, seed: int, reporter: Rep
     Returns:
         (V, D), rows of length 1; zero where a token was not seen beside others more often than by chance.
     """
-    rng = np.random.default_rng(seed)
-    vectors = _scaled_singular_vectors(_information(neighbour_counts(corpus, reporter)), width, rng)
-    basis, _ = np.linalg.qr(rng.standard_normal((width, width)))
-    vectors = vectors @ basis[: vectors.shape[1]].astype(np.float32)
+    information = _information(neighbour_counts(corpus, reporter))
+    vectors = _scaled_singular_vectors(information, width, np.random.default_rng(seed))
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: Float32s = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-6)
-    return unit
+    unit: Float64s = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-6)
+    return unit.astype(np.float32)
 
 
 def neighbour_counts(corpus: PreparedCorpus, reporter: Reporter = Silent()) -> csr_array:
@@ -87,12 +86,17 @@ def _information(counts: csr_array) -> csr_array:
     return csr_array((information[above].astype(np.float32), (rows[above], columns[above])), shape=counts.shape)
 
 
-def _scaled_singular_vectors(matrix: csr_array, width: int, rng: np.random.Generator) -> Float32s:
-    """(V, V) -> (V, K), K = D or V, whichever is less: the first left singular vectors, by one randomized iteration."""
+def _scaled_singular_vectors(matrix: csr_array, width: int, rng: np.random.Generator) -> Float64s:
+    """(V, V) -> (V, D), the first left singular vectors times their values, by one randomized iteration, in the basis
+    that is nearest to a random projection of the tokens: no rounding decides over its signs or its order."""
     size = matrix.shape[0]
-    sample = rng.standard_normal((size, min(width + _OVERSAMPLED, size)), dtype=np.float32)
+    sample = rng.standard_normal((size, min(width + _OVERSAMPLED, size)))  # (V, K)
     for side in (matrix, matrix.T):
         sample, _ = np.linalg.qr(side @ sample)
-    left, values, _ = np.linalg.svd(matrix @ sample, full_matrices=False)
-    scaled: Float32s = (left * values)[:, :width]
-    return scaled
+    seen = matrix @ sample
+    _, turns = np.linalg.eigh(seen.T @ seen)  # the least first
+    turns = turns[:, ::-1][:, :width]  # (K, D), or (V, V) of a vocabulary that is no larger than D
+    projected = turns.T @ (sample.T @ rng.standard_normal((size, width)))
+    left, _, right = np.linalg.svd(projected, full_matrices=False)
+    vectors: Float64s = seen @ (turns @ (left @ right))
+    return vectors
