@@ -24,7 +24,8 @@ from training.runs import run, weights, write_corpus
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
 BERTSMITH = ["-m", "bertsmith"]
-SMALL = "--size tiny --batch-size 7 --max-length-tokens 32 --evaluation-rows 8 --precision float32 --vocab-size 200"
+# With parts of two rows, two of the first rank and three of the second.
+SMALL = "--size tiny --batch-size 9 --max-length-tokens 32 --evaluation-rows 8 --precision float32 --vocab-size 200"
 SMALL += " --workers 1 --held-out-share 0.1"
 
 
@@ -34,7 +35,7 @@ def pretraining(corpus: Path, out: Path, *more: str) -> list[str]:
 
 def started(command: list[str]) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
 
 
 def alone(words: list[str]) -> None:

@@ -206,22 +206,31 @@ class Loop(Generic[Model, Batch]):
 
     def _accumulate(self, fed: FedStep[Batch]) -> tuple[dict[str, float], int]:
         """Gradients of the global batch, this rank's share part by part; the mean losses, and the tokens of all."""
-        weight = 0 if fed.idle else 1
+        parts = self._weighed(fed)
         own: Counter[str] = Counter()
-        for batch in fed.batches:
-            own.update(self.task.loss_counts(batch))
+        for batch, weight in parts:
+            own.update({name: weight * count for name, count in self.task.loss_counts(batch).items()})
         names = list(own)
-        *counted, tokens = self.ranks.sums([*(weight * own[name] for name in names), fed.tokens])
+        *counted, tokens = self.ranks.sums([*(own[name] for name in names), fed.tokens])
         counts = dict(zip(names, counted, strict=True))
         losses: Counter[str] = Counter()
-        for index, batch in enumerate(fed.batches):
-            with self.ranks.apart(self._losses, when=index + 1 < len(fed.batches)):
+        for index, (batch, weight) in enumerate(parts):
+            with self.ranks.apart(self._losses, when=index + 1 < len(parts)):
                 with self._mixed():
                     sums = self._losses(batch)
                 means = {name: weight * loss / max(1, counts[name]) for name, loss in sums.items()}
                 torch.autograd.backward(torch.stack(list(means.values())).sum() * self.ranks.count)
             losses.update({name: mean.item() for name, mean in means.items()})
         return dict(zip(names, self.ranks.sums([losses[name] for name in names]), strict=True)), int(tokens)
+
+    def _weighed(self, fed: FedStep[Batch]) -> list[tuple[Batch, int]]:
+        """This rank's parts of a step with what each counts: 1, or 0 where it is computed for company alone.
+
+        Ranks that divide a model gather its layers together, part by part: all of them compute as many.
+        """
+        parts = [(batch, 0 if fed.idle else 1) for batch in fed.batches]
+        most = self.ranks.most(len(parts)) if self._divided else len(parts)
+        return parts + [(fed.batches[-1], 0)] * (most - len(parts))
 
     def _mixed(self) -> torch.autocast:
         """The products in the format of the run."""

@@ -107,6 +107,14 @@ class Ranks:
         added: list[float] = total.tolist()
         return added
 
+    def most(self, value: int) -> int:
+        """The largest value of any rank."""
+        if self.count == 1:
+            return value
+        found = torch.tensor(value)
+        dist.all_reduce(found, dist.ReduceOp.MAX)
+        return int(found)
+
     def together(self, module: nn.Module, *, divided: bool) -> nn.Module:
         """The module, whose gradients become their mean over the ranks: with a loss N times as large, their sum.
 
