@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -213,6 +214,27 @@ def test_a_finished_run_is_left_as_it_is(small_corpus: Path, straight: Path) -> 
     assert result.metrics["mlm_loss"] == losses(straight)[-1][2]
     assert weights(straight) == before
     assert "the user's" in card.read_text()
+
+
+def test_a_finished_run_whose_checkpoints_are_gone_is_left_as_it_is(small_corpus: Path, tmp_path: Path) -> None:
+    run(small_corpus, tmp_path / "run", steps=2)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*") if path.is_file()}
+    shutil.rmtree(tmp_path / "run/training/checkpoints")
+    with pytest.raises(ConfigError, match=r"holds a finished model, and the checkpoints .* another --out"):
+        run(small_corpus, tmp_path / "run", steps=2)
+    with pytest.raises(ConfigError, match="steps was 2, now 3"):
+        run(small_corpus, tmp_path / "run", steps=3)
+    after = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*") if path.is_file()}
+    assert after == {path: held for path, held in before.items() if "checkpoints" not in path.parts}
+
+
+def test_compiling_and_what_is_off_and_younger_than_the_run_do_not_keep_it_from_going_on(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    (folder.checkpoints / "step-00000001").mkdir(parents=True)
+    folder.settings.write_text("steps = 5\ncompile = false\n")
+    folder.check_same({"steps": 5, "compile": True, "of_tomorrow": False})
+    with pytest.raises(ConfigError, match="of_tomorrow was not given, now True"):
+        folder.check_same({"steps": 5, "compile": False, "of_tomorrow": True})
 
 
 def test_without_hard_links_the_weights_are_copied(

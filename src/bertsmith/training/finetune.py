@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bertsmith.errors import CheckpointError
+from bertsmith.errors import CheckpointError, ConfigError
 from bertsmith.files import link_or_copy
 from bertsmith.finetune_config import FinetuneConfig, FinetuneName, LabelledConfig
 from bertsmith.model.folder import write_model_folder
@@ -69,11 +69,13 @@ def finetune(  # noqa: PLR0913 - what is given once a run, by name
         headline: the figure of the task by which weights, seeds and trials are chosen; None for the task's own.
 
     Raises:
-        ConfigError: settings that contradict each other, or the run that the folder holds.
+        ConfigError: settings that contradict each other, or the run that the folder holds; or `out` is `model`.
         CorpusError: broken examples, or too few.
         ModelFolderError, TokenizerError: `model` is no model folder, or has no tokenizer.
         StoppedError: the user stopped the run; it was saved.
     """
+    if out.resolve() == model.resolve():
+        raise ConfigError(f"{out}: the model to begin with would be overwritten. Choose another folder for --out.")
     run = RunFolder(out)
     settings = {**config.model_dump(), **reading.model_dump(), "task": name, "model": str(model)}
     settings |= {"train": _named(train), "dev": _named(dev)}
