@@ -20,6 +20,8 @@ from bertsmith.training.ranks import Ranks
 from bertsmith.training.run_folder import RunFolder
 from training.runs import SMALL, prepare, run, weights, write_corpus
 
+MAPS = Path("/proc/self/maps")
+
 
 @pytest.fixture(scope="module")
 def straight(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -191,6 +193,57 @@ def test_a_changed_setting_is_an_error_that_lists_it(small_corpus: Path, tmp_pat
         run(small_corpus, tmp_path / "run", steps=5, learning_rate=2e-3, batch_size=4)
     assert "batch_size was 8, now 4" in str(raised.value)
     run(small_corpus, tmp_path / "run", steps=5, checkpoint_every_steps=2)  # does not touch the numbers
+
+
+@pytest.mark.skipif(not MAPS.exists(), reason="what a process has mapped is read from /proc")
+def test_a_run_that_goes_on_lets_go_of_the_files_it_read(
+    small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a network file system a file that is mapped cannot be removed with its folder."""
+    with monkeypatch.context() as patch:
+        stop_after(2, patch, lambda: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(StoppedError):
+            run(small_corpus, tmp_path / "run", steps=4)
+    left_over = tmp_path / "run/training/checkpoints/.step-00000003.tmp"
+    left_over.mkdir()
+    mapped: list[str] = []
+    stop_after(3, monkeypatch, lambda: mapped.append(MAPS.read_text()))
+    run(small_corpus, tmp_path / "run", steps=4)
+    assert "step-00000002" not in mapped[0]
+    assert not left_over.exists()
+
+
+def test_an_old_checkpoint_that_cannot_be_removed_is_told_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned: list[str] = []
+
+    def save(step: int) -> None:
+        checkpoint = checkpoints.Checkpoint(step, {}, {}, {})
+        checkpoints.save_checkpoint(tmp_path, checkpoint, keep=2, warn=warned.append)
+
+    def busy(folder: Path, **_: bool) -> None:
+        if folder.exists():
+            raise OSError(errno.EBUSY, "Device or resource busy")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.shutil, "rmtree", busy)
+        for step in (1, 2, 3):
+            save(step)
+    assert [path.name[-1] for path in list_checkpoints(tmp_path)] == ["1", "2", "3"]
+    (told,) = warned
+    assert "step-00000001: cannot be removed (Device or resource busy)" in told
+    save(4)
+    assert [path.name[-1] for path in list_checkpoints(tmp_path)] == ["3", "4"]
+
+
+def test_what_another_rank_has_written_already_is_kept(tmp_path: Path) -> None:
+    part = tmp_path / ".step-00000001.tmp/optimizer/its part"
+    part.parent.mkdir(parents=True)
+    part.touch()
+    checkpoint = checkpoints.Checkpoint(1, {}, {}, {})
+    saved = checkpoints.save_checkpoint(tmp_path, checkpoint, keep=2, warn=pytest.fail)
+    assert (saved / "optimizer/its part").exists()
 
 
 def test_a_setting_may_change_while_nothing_was_trained(

@@ -111,6 +111,7 @@ class FinetuningRun:
         else:
             loop.progress.run = {"precision": self.precision, "data": self.data}
             self.journal.rewind(0)
+        del checkpoint  # whose files are mapped, and are removed while the run goes on
         loop.run()
         progress = loop.progress
         if self._keeps_best and self.ranks.first:
@@ -232,7 +233,8 @@ class FinetuningRun:
         assert self.folder
         if self._keeps_best and checkpoint.state["scores"]:
             checkpoint = replace(checkpoint, best=self._best_file)
-        save_checkpoint(self.folder.checkpoints, checkpoint, keep=self.config.keep_checkpoints, ranks=self.ranks)
+        keep, warn = self.config.keep_checkpoints, self.reporter.warn
+        save_checkpoint(self.folder.checkpoints, checkpoint, keep=keep, warn=warn, ranks=self.ranks)
 
 
 def budget_of(config: FinetuneConfig) -> Budget:
