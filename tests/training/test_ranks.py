@@ -125,6 +125,35 @@ def test_fewer_rows_than_ranks_are_refused(monkeypatch: pytest.MonkeyPatch) -> N
         pass
 
 
+def test_half_of_what_torchrun_tells_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(ConfigError, match=r"no MASTER_ADDR and no MASTER_PORT .*torchrun"), joined_ranks("cpu", 8):
+        pass
+
+
+SEVERAL = """
+from bertsmith.errors import StoppedError
+from bertsmith.training.ranks import joined_ranks
+for run in range(3):
+    try:
+        with joined_ranks("cpu", 2) as ranks:
+            (total,) = ranks.sums([run + ranks.number])
+            most = ranks.most(ranks.number)
+            if ranks.once(lambda: total) == total and ranks.first:
+                print(total, most)
+            if run == 0:
+                raise StoppedError("as after Ctrl-C")
+    except StoppedError:
+        pass
+"""
+
+
+def test_a_process_may_make_several_runs_and_stop_one(tmp_path: Path) -> None:
+    (tmp_path / "several.py").write_text(SEVERAL)
+    assert in_two([str(tmp_path / "several.py")]).splitlines() == ["1.0 1", "3.0 1", "5.0 1"]
+
+
 def test_a_model_that_is_to_be_divided_among_no_ranks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--shard divides a model among the ranks of torchrun"):
         run(write_corpus(tmp_path), tmp_path / "out", shard=True)
