@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from copy import deepcopy
 from dataclasses import asdict
 from typing import Any, Generic, TypeVar
 
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from bertsmith.data.random_bits import stream_key
 from bertsmith.errors import DivergedError, StoppedError
+from bertsmith.model.compiling import copy_of
 from bertsmith.model.memory import Gaps, keep_freed_memory
 from bertsmith.progress import Reporter, Track
 from bertsmith.tasks.base import FedStep, Feed, Task
@@ -75,7 +75,7 @@ class Loop(Generic[Model, Batch]):
         self.journal, self.reporter, self.ranks = journal, reporter, ranks
         self._divided = recipe.shard and ranks.count > 1
         # What takes the steps; beside a divided one lies the whole, for evaluations and checkpoints.
-        self._trained = deepcopy(model) if self._divided else model
+        self._trained = copy_of(model) if self._divided else model
         self._losses = ranks.together(_Losses(task, self._trained), divided=recipe.shard)
         self.optimizer = build_optimizer(
             self._trained,
