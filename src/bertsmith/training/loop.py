@@ -42,7 +42,6 @@ LOG_ALL_STEPS, LOG_EVERY_STEPS = 500, 10
 
 Model = TypeVar("Model", bound=nn.Module)
 Batch = TypeVar("Batch")
-Batch_co = TypeVar("Batch_co", covariant=True)
 
 
 class Loop(Generic[Model, Batch]):
@@ -189,8 +188,11 @@ class Loop(Generic[Model, Batch]):
         losses, tokens = self._accumulate(fed)
         norm = clip_gradients(self._trained, recipe.clip_norm)
         if not math.isfinite(norm):
+            found = f"step {now.step + 1:,}: the gradient is {norm}, so the run has diverged"
+            if not self.hooks.save:
+                raise DivergedError(f"{found}. Begin anew with a lower learning_rate.")
             raise DivergedError(
-                f"step {now.step + 1:,}: the gradient is {norm}, so the run has diverged; {self._saved()}. "
+                f"{found}; {self._saved()}. "
                 "Begin anew in another folder with a lower --learning-rate or a longer --warmup-share."
             )
         self.optimizer.step()
