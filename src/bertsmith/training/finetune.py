@@ -162,13 +162,16 @@ def _adopt(run: RunFolder, summaries: Sequence[Summary], trials: Sequence[Trial]
         if len(summaries) > 1
         else next(f"search/{trial.name}" for trial in trials if trial.summary is best)
     )
-    if ranks.first:
-        winner = run.within(folder)
-        for file in winner.out.iterdir():
-            if file.is_file() and not file.name.startswith("."):
-                link_or_copy(file, run.out / file.name)
-        finish(run, summary, Journal(winner.journal).read())
+    ranks.once(lambda: _take_over(run, run.within(folder), summary))
     return summary
+
+
+def _take_over(run: RunFolder, winner: RunFolder, summary: Summary) -> None:
+    """Give the folder the model of one of its runs."""
+    for file in winner.out.iterdir():
+        if file.is_file() and not file.name.startswith("."):
+            link_or_copy(file, run.out / file.name)
+    finish(run, summary, Journal(winner.journal).read())
 
 
 def train_into(course: Course, config: FinetuneConfig, run: RunFolder, reporter: Reporter, ranks: Ranks) -> Summary:
