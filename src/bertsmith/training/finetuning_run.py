@@ -86,7 +86,9 @@ class FinetuningRun:
         generator = torch.Generator().manual_seed(config.seed)
         model, self.drawn = read_for_task(course.source, course.task.head, generator=generator)
         self.model = model.to(choose_device(config.device))
-        prepare_model(self.model, config, divided=config.shard and ranks.count > 1)
+        divided = config.shard and ranks.count > 1
+        prepare_model(self.model, config, divided=divided)
+        self.task.at_once = divided  # its layers are gathered at each call, by all ranks together
         self.journal = Journal(folder.journal if folder and ranks.first else None)
         self._best: dict[str, Tensor] = {}
         self._answers: list[Any] = []
