@@ -39,7 +39,7 @@ def main() -> int:
     arguments = parse()
     names = ("model", "train_examples", "dev_examples", "epochs", "batch_size", "learning_rate")
     names += ("max_length_tokens", "threads")
-    settings = {name: getattr(arguments, name) for name in names}
+    settings = {"data": str(arguments.data), **{name: getattr(arguments, name) for name in names}}
     records = Records(arguments.json, settings, ("task", "variant", "seed"))
     records.introduce()
     with tempfile.TemporaryDirectory() as folder:

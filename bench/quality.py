@@ -89,7 +89,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--peer-learning-rates", default="5e-4")
     parser.add_argument("--peer-precision", default="bfloat16", help="bfloat16 or float32; +compile compiles")
     parser.add_argument("--peer-dropout", type=float, default=0.1)
-    parser.add_argument("--peer-batch-size", type=int, default=32)
+    parser.add_argument("--peer-batch-size", type=int, default=Job.batch_size)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--work", type=Path, default=Path("bench-quality"), help="for the corpus and the runs")
     parser.add_argument("--json", type=Path, help="where all raw numbers are kept; in --work if not given")
@@ -128,6 +128,8 @@ def _peers(arguments: argparse.Namespace, seed: int) -> list[Run]:
     found = []
     for rate in _numbers(arguments.peer_learning_rates):
         recipe = f"lr {rate:g}, {arguments.peer_precision}, dropout {arguments.peer_dropout:g}"
+        if arguments.peer_batch_size != Job.batch_size:  # which records of before had, and do not name
+            recipe += f", batch {arguments.peer_batch_size}"
         options = {
             "learning_rate": rate,
             "precision": arguments.peer_precision,

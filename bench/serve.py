@@ -90,16 +90,23 @@ def running(name: str, folder: str, precision: str = "float32") -> Iterator[Side
         [sys.executable, *command], cwd=HERE, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
     try:
-        for _ in range(START_S * 10):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.1)
+        wait_for(process, port, f"{name}: python {' '.join(command)}")
         yield Side(port, process.pid)
     finally:
         process.terminate()
         process.wait(timeout=60)
+
+
+def wait_for(process: subprocess.Popen[bytes], port: int, said: str) -> None:
+    """Until a server answers; the measurement ends where it has ended, or is silent for START_S."""
+    ends = time.monotonic() + START_S
+    while process.poll() is None and time.monotonic() < ends:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    sys.exit(f"{said}: no server came of it (status {process.poll()}). Run it by itself in {HERE} to see why.")
 
 
 @dataclass

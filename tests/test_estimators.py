@@ -14,7 +14,7 @@ from transformers import pipeline
 
 import bertsmith
 from bertsmith import MultipleChoice, QuestionAnswerer, TextClassifier, TextRegressor, TokenTagger
-from bertsmith.errors import InputError
+from bertsmith.errors import DivergedError, InputError
 from bertsmith.tasks.squad_score import answer_scores
 
 TEXTS = ["pains in the ward", "the nurse was given", "a pains ward", "nurse nurse", "pains pains", "the nurse"] * 4
@@ -52,6 +52,11 @@ def test_a_classifier_learns_and_is_saved(options, tmp_path):
     np.testing.assert_allclose([answer.probabilities["pain"] for answer in again], probabilities[:, 1], atol=1e-6)
     theirs = pipeline("text-classification", model=str(tmp_path / "saved"), device="cpu")(TEXTS[:3])
     assert [each["label"] for each in theirs] == classifier.predict(TEXTS[:3]).tolist()
+
+
+def test_a_diverged_fit_says_what_may_help(options):
+    with pytest.raises(DivergedError, match=r"so the run has diverged\. Begin anew with a lower learning_rate\.$"):
+        TextClassifier(**options, learning_rate=1e30).fit(TEXTS, LABELS)
 
 
 def test_labels_keep_their_type_and_the_seed_decides(options):

@@ -30,7 +30,7 @@ class Records:
         self.failed = 0
         if path and path.exists():
             kept = json.loads(path.read_text(encoding="utf-8"))
-            if kept["settings"] != settings:
+            if {**settings, **kept["settings"]} != settings:  # older files may lack some
                 sys.exit(f"{path} was made with other settings ({kept['settings']}): choose another --json")
             self.all = kept["records"]
 

@@ -139,7 +139,3 @@ def _detail(task: str, variant: str, same: list[Record], names: Sequence[str]) -
         f"{tokens / train:,.0f}",
         f"{max(each['memory_mb'] for each in same):,.0f}",
     ]
-
-
-def _table(head: str, rows: Sequence[Sequence[str]]) -> str:
-    return markdown_rows(head.split(" | "), rows)

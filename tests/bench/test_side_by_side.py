@@ -8,6 +8,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[2] / "bench"))
 
 from side_by_side.figures import measure
+from side_by_side.records import Records
 from side_by_side.sets import ENDINGS, SETS, read, some, strict_bio, write
 from side_by_side.table import Comparison, Spread, by_variant, rivals, summary
 
@@ -60,6 +61,16 @@ def test_the_table_says_who_wins_and_by_how_much():
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[:4] == ["sst2", "accuracy", "90.00 ± 0.00", "96.00 ± 1.41"]
     assert cells[5:] == ["NO", "3.0", "9.0 (float32)", "0.33", "0.45"]
+
+
+def test_records_of_other_settings_are_refused_and_older_files_go_on(tmp_path: Path):
+    path = tmp_path / "records.json"
+    Records(path, {"epochs": 3}, ("seed",)).add({"seed": 0})
+    Records(path, {"data": "here", "epochs": 3}, ("seed",)).add({"seed": 1})
+    assert Records(path, {"data": "here", "epochs": 3}, ("seed",)).has(seed=0)
+    for others in ({"data": "there", "epochs": 3}, {"data": "here", "epochs": 4}):
+        with pytest.raises(SystemExit, match="was made with other settings"):
+            Records(path, others, ("seed",))
 
 
 def test_io_tags_become_bio_and_bio_stays():

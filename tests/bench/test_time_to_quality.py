@@ -122,6 +122,15 @@ def test_who_is_sooner_and_how_much_lower():
     assert table[-1] == "Ours (fast): there after 1 minutes, 0.083 of its time; at equal time lower by 1.00 nats."
 
 
+def test_the_peers_batch_size_is_told_apart_but_for_the_usual_one(monkeypatch):
+    recipes = []
+    for more in ([], ["--peer-batch-size", "32"], ["--peer-batch-size", "64"]):
+        monkeypatch.setattr(sys, "argv", ["quality.py", "text.txt", *more])
+        recipes += [run.recipe for run in quality._peers(quality.parse(), seed=0)]
+    usual = "lr 0.0005, bfloat16, dropout 0.1"  # as older records have it
+    assert recipes == [usual, usual, f"{usual}, batch 64"]
+
+
 def test_the_whole_of_it_and_again_without_a_run(tmp_path, monkeypatch, capsys):
     (tmp_path / "text.txt").write_text(raw_text(0, documents=300), encoding="utf-8")
     monkeypatch.chdir(tmp_path)

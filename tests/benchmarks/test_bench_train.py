@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bertsmith.benchmarks import train
+from bertsmith.benchmarks import step_side, train
 from bertsmith.benchmarks.figures import Table, append_results
 from bertsmith.benchmarks.flops import Counts
 from bertsmith.benchmarks.needs import Needs, needs_of
@@ -106,7 +106,7 @@ def test_memory_is_computed_from_the_shape():
     assert large.memory_bytes > 16 * large.parameters > 16 * 330e6
 
 
-def figures(*, peers: bool) -> TrainFigures:
+def figures(*, peers: bool, **options: str) -> TrainFigures:
     """Made up: mini at 1,000 tokens/s and 100 MFLOP a token, on a machine of 1 TFLOP/s."""
     sides = [SideFigures("fast", 500.0, 8.0, 1e9, "bfloat16", 1, "a note", 3), SideFigures("slow", 250.0, 16.0, 1e9)]
     ours = SideFigures("ours", 1000.0, 4.0, 2e9, "bfloat16", 1, "", 3)
@@ -114,7 +114,7 @@ def figures(*, peers: bool) -> TrainFigures:
     guess = SideFigures("ours", 100.0, 40.0, 9e9)
     base = SizeFigures("base", Needs(100_000_000, 1e9, 9e9, 9e9), guess, estimated="it needs too much")
     limits = {"float32": 0.5e12, "bfloat16": 1e12}
-    return TrainFigures(PretrainConfig(), 30_522, Counts(4000, 128, 600, 32), limits, (mini, base))
+    return TrainFigures(PretrainConfig(**options), 30_522, Counts(4000, 128, 600, 32), limits, (mini, base))
 
 
 def test_the_tables_tell_shares_hours_and_ratios(tmp_path):
@@ -130,6 +130,32 @@ def test_the_tables_tell_shares_hours_and_ratios(tmp_path):
     for _ in range(2):
         append_results(path, [Table("A title", ("a", "b"), (("1", "2"),), ("so",))], command="x", machine={"cores": 2})
     assert path.read_text(encoding="utf-8").count("**A title**\n\n| a | b |\n| --- | --- |\n| 1 | 2 |\n\nso\n") == 2
+
+
+def test_the_peer_is_called_what_it_is():
+    usual, masked_alone, modern = (
+        figures(peers=True, **options).tables(1.0)[1]
+        for options in ({}, {"objective": "mlm"}, {"architecture": "modernbert"})
+    )
+    assert "BertForPreTraining of transformers" in usual.title
+    assert "BertForMaskedLM of transformers" in masked_alone.title
+    assert modern.notes[0] == "The peer is BERT of the same --size, ours ModernBERT: another model."
+
+
+def test_options_that_decide_nothing_are_named_and_the_compiler_is_asked_for(capsys):
+    assert main(["bench", "train", "--compile", "--device", "cpu", "--minutes", "3", "--shard"]) == 2
+    said = capsys.readouterr().err
+    assert "--minutes, --shard: idle" in said
+    assert "--compile: the run is on the processor" in said
+    assert main(["bench", "train", "--compile", "--device", "cpu", "--no-shard"]) == 2
+    assert "idle" not in capsys.readouterr().err
+
+
+def test_what_is_compiled_while_training_is_compiled_here(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(step_side, "compile_layers", compiled.append)
+    ours = step_side.Ours(Settings(PretrainConfig(size="tiny", compile=True, **SMALL), vocab_size=200))
+    assert compiled == [ours.loop.model]
 
 
 def test_the_hardest_peer_stands_at_the_top_of_the_json():

@@ -109,11 +109,11 @@ def test_a_rank_s_part_of_a_checkpoint_that_does_not_fit(tmp_path: Path) -> None
         ranks, linear = Ranks(0, 2), torch.nn.Linear(300, 300)
         ranks.together(linear, divided=True)
         moments = {f"momentum.{name}": tensor.detach() for name, tensor in linear.named_parameters()}
-        checkpoint = Checkpoint(1, {"weight": torch.ones(3)}, moments, {})
+        checkpoint, warned = Checkpoint(1, {"weight": torch.ones(3)}, moments, {}), list[str]()
         with no_file_beyond(100_000), pytest.raises(DiskFullError, match=r"step-.*the disk is full"):
-            save_checkpoint(tmp_path, checkpoint, keep=2, ranks=ranks)
+            save_checkpoint(tmp_path, checkpoint, keep=2, warn=warned.append, ranks=ranks)
         assert list(tmp_path.iterdir()) == []
-        saved = load_checkpoint(save_checkpoint(tmp_path, checkpoint, keep=2, ranks=ranks))
+        saved = load_checkpoint(save_checkpoint(tmp_path, checkpoint, keep=2, warn=warned.append, ranks=ranks))
         for name, tensor in moments.items():
             assert torch.equal(saved.optimizer[name], gathered(tensor))
     finally:

@@ -7,7 +7,7 @@ from bert_twins import rows, tiny_bert
 from bertsmith.cli.main import main
 from bertsmith.errors import ConfigError
 from bertsmith.model import compiling
-from bertsmith.model.compiling import check_compiler, compile_layers
+from bertsmith.model.compiling import check_compiler, compile_layers, copy_of
 from bertsmith.model.formats import to_hf_tensors
 
 
@@ -48,3 +48,20 @@ def test_layers_are_traced_whole_and_compute_the_same(monkeypatch):
     made.square().sum().backward()
     assert all(parameter.grad is not None for parameter in bert.encoder.layers.parameters())
     assert list(to_hf_tensors(bert)) == names
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_copy_is_compiled_where_its_model_is(monkeypatch):
+    """Ranks that divide a model train a copy."""
+    bert, calls = tiny_bert(), []
+    whole = torch.nn.Module.compile
+
+    def noted(layer):
+        calls.append(layer)
+        whole(layer)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", noted)
+    compile_layers(bert)
+    copied = copy_of(bert)
+    assert calls == [*bert.encoder.layers, *copied.encoder.layers]
+    assert copied.encoder.layers[0] is not bert.encoder.layers[0]

@@ -71,11 +71,13 @@ def test_gradients_are_the_same():
 
 
 def test_when_it_serves(monkeypatch):
-    cuda, half = torch.device("cuda", 0), torch.bfloat16
+    cuda, half, head = torch.device("cuda", 0), torch.bfloat16, {"width": 64, "dropped": 0.0}
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
-    assert flash_serves(half, cuda, dropped=0.0)
-    assert not flash_serves(half, cuda, dropped=0.1), "it knows no dropout"
-    assert not flash_serves(torch.float32, cuda, dropped=0.0)
-    assert not flash_serves(half, torch.device("cpu"), dropped=0.0)
+    assert flash_serves(half, cuda, **head)
+    assert not flash_serves(half, cuda, width=64, dropped=0.1), "it knows no dropout"
+    assert not flash_serves(torch.float32, cuda, **head)
+    assert not flash_serves(half, torch.device("cpu"), **head)
+    served = [width for width in (4, 8, 20, 256, 264) if flash_serves(half, cuda, width=width, dropped=0.0)]
+    assert served == [8, 256], "its kernels are for heads of some widths"
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
-    assert not flash_serves(half, cuda, dropped=0.0), "older than Ampere"
+    assert not flash_serves(half, cuda, **head), "older than Ampere"

@@ -123,6 +123,20 @@ def test_a_text_beyond_the_micro_batch_has_the_same_gradients_in_parts(task, mod
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 
+def test_for_ranks_that_divide_a_model_a_text_beyond_the_micro_batch_is_one_call(task, model, monkeypatch):
+    """They gather its layers at each call, all together; the others' texts are short."""
+    encoded = task.encode([TEXTS[2]])
+    monkeypatch.setattr(finetuning, "MICRO_BATCH_TOKENS", 64)
+    loss, _ = loss_and_gradients(task, model, encoded)
+    calls: list[object] = []
+    model.encoder.register_forward_hook(lambda *_: calls.append(None))
+    one_by_one = task.copy()
+    one_by_one.at_once = True
+    loss_at_once, _ = loss_and_gradients(one_by_one, model, encoded)
+    assert loss_at_once == pytest.approx(loss, rel=1e-5)
+    assert len(calls) == 1
+
+
 def test_dropout_in_parts_is_drawn_once(task, model, monkeypatch):
     """Recomputing a part for its gradient must drop what the first pass dropped."""
     monkeypatch.setattr(finetuning, "MICRO_BATCH_TOKENS", 64)

@@ -44,6 +44,18 @@ def test_under_autocast_it_stays_near_float32_and_gradients_have_the_type_of_the
         assert (left - right).square().mean().sqrt() < 0.02 * right.square().mean().sqrt()
 
 
+def test_on_a_gpu_too_the_products_are_of_one_type(monkeypatch):
+    softmax = torch.softmax
+
+    def as_autocast_of_cuda(logits, axis):
+        return softmax(logits.float() if torch.is_autocast_enabled("cpu") else logits, axis)
+
+    usual = loss_and_gradients(linear_cross_entropy, bfloat16=True)
+    monkeypatch.setattr(torch, "softmax", as_autocast_of_cuda)
+    for left, right in zip(loss_and_gradients(linear_cross_entropy, bfloat16=True), usual, strict=True):
+        assert torch.equal(left, right)
+
+
 def test_nothing_to_guess_is_a_loss_of_zero():
     (hidden, weight, bias), labels = operands()
     assert linear_cross_entropy(hidden[:0], weight, bias, labels[:0]) == 0

@@ -46,7 +46,7 @@ def test_training_goes_on_while_a_checkpoint_is_written_of_what_it_was(
     run(small_corpus, tmp_path / "straight", steps=12, keep_checkpoints=9)
     save, seen = pretraining_run.save_checkpoint, []
 
-    def slow(folder: Path, checkpoint: Any, **options: int) -> Path:
+    def slow(folder: Path, checkpoint: Any, **options: Any) -> Path:
         until = time.monotonic() + 60
         while checkpoint.step == 5 and not seen and time.monotonic() < until:
             seen.extend(r["step"] for r in Journal(folder.parent / "metrics.jsonl").read() if r["step"] > 7)
@@ -68,7 +68,7 @@ def test_a_failed_checkpoint_ends_the_run_with_the_one_before_whole(
     run(small_corpus, tmp_path / "straight")
     save = pretraining_run.save_checkpoint
 
-    def full(folder: Path, checkpoint: Any, **options: int) -> Path:
+    def full(folder: Path, checkpoint: Any, **options: Any) -> Path:
         if checkpoint.step == 10:
             raise DiskFullError(f"{folder}: the disk is full")
         return save(folder, checkpoint, **options)

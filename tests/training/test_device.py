@@ -111,7 +111,7 @@ def test_pretraining_gives_the_processors_figures_and_moves_each_batch_once(
         raise AssertionError("only for the processor")
 
     with pretend_cuda() as device, monkeypatch.context() as patch:
-        patch.setattr(attention, "plain_attention", none_of_it)
+        patch.setattr(attention, "attention_step", none_of_it)
         patch.setattr(loop, "keep_freed_memory", none_of_it)
         patch.setattr(loop.Gaps, "after_step", none_of_it)
         there = run(small_corpus, tmp_path / "cuda", **options)  # auto takes it

@@ -446,6 +446,14 @@ def test_what_users_get_wrong_is_explained(tiny_bert: Path, data: Path, tmp_path
         run(tmp_path / "nothing", data, tmp_path / "run")
 
 
+def test_a_model_is_not_overwritten_by_what_is_made_of_it(
+    tiny_bert: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny_bert.parent)
+    with pytest.raises(ConfigError, match="the model to begin with would be overwritten"):
+        run(tiny_bert, data, Path(tiny_bert.name))
+
+
 def test_a_head_alone_learns_at_a_rate_of_its_own() -> None:
     assert FinetuneConfig().learning_rate == 5e-5
     assert FinetuneConfig(feature_layers=4).learning_rate == 1e-3

@@ -1,6 +1,7 @@
 """GLUE on made-up folders of its layout: what is found, measured, shown and handed in."""
 
 import csv
+import gzip
 import json
 import os
 import zipfile
@@ -244,7 +245,10 @@ def test_raw_mrpc_is_split_by_its_list(tiny_bert, tmp_path):
     rows = [[n % 2, 100 + n, 200 + n, text(n), text(n + 1)] for n in range(9)]
     write_rows(folder / "MRPC" / "msr_paraphrase_train.txt", header, rows)
     write_rows(folder / "MRPC" / "msr_paraphrase_test.txt", header, rows[:3])
-    write_rows(folder / "MRPC" / "dev_ids.tsv", "", [[101, 201], [102, 202], [106, 206]])
+    ids = folder / "MRPC" / "dev_ids.tsv"
+    write_rows(ids, "", [[101, 201], [102, 202], [106, 206]])
+    ids.with_name("dev_ids.tsv.gz").write_bytes(gzip.compress(ids.read_bytes()))  # as any file may be
+    ids.unlink()
     result = run_suite("glue", tiny_bert, folder, tmp_path / "out", config=TINY)
     counts = json.loads((tmp_path / "out" / "results.json").read_text())["tasks"]["MRPC"]["counts"]
     assert (counts["train"], counts["dev"]) == (6, 3)

@@ -89,6 +89,14 @@ def test_transformers_opens_the_folder_and_gives_the_same_answers(finished: Path
     assert model.config.hidden_dropout_prob == 0.1
 
 
+def test_a_folder_of_any_name_breaks_neither_markdown_nor_python(small_corpus: Path, tmp_path: Path) -> None:
+    run(small_corpus, tmp_path / 'a "b" <c> `d`', steps=1)
+    card = (tmp_path / 'a "b" <c> `d`' / "README.md").read_text()
+    assert r'# a "b" \<c\> \`d\`' in card
+    assert r'bertsmith.load("a \"b\" <c> `d`")' in card
+    assert r'model="a \"b\" <c> `d`")' in card
+
+
 def test_the_card_and_the_report_have_the_figures(finished: Path) -> None:
     loss = Journal(finished / "training/metrics.jsonl").read()[-1]["mlm_loss"]
     card, report = (finished / "README.md").read_text(), (finished / "training/report.html").read_text()

@@ -24,7 +24,8 @@ from training.runs import run, weights, write_corpus
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
 BERTSMITH = ["-m", "bertsmith"]
-SMALL = "--size tiny --batch-size 7 --max-length-tokens 32 --evaluation-rows 8 --precision float32 --vocab-size 200"
+# With parts of two rows, two of the first rank and three of the second.
+SMALL = "--size tiny --batch-size 9 --max-length-tokens 32 --evaluation-rows 8 --precision float32 --vocab-size 200"
 SMALL += " --workers 1 --held-out-share 0.1"
 
 
@@ -34,7 +35,7 @@ def pretraining(corpus: Path, out: Path, *more: str) -> list[str]:
 
 def started(command: list[str]) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
 
 
 def alone(words: list[str]) -> None:
@@ -122,6 +123,35 @@ def test_fewer_rows_than_ranks_are_refused(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("WORLD_SIZE", "4")
     with pytest.raises(ConfigError, match="--batch-size 3 cannot be dealt to 4 ranks"), joined_ranks("cpu", 3):
         pass
+
+
+def test_half_of_what_torchrun_tells_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(ConfigError, match=r"no MASTER_ADDR and no MASTER_PORT .*torchrun"), joined_ranks("cpu", 8):
+        pass
+
+
+SEVERAL = """
+from bertsmith.errors import StoppedError
+from bertsmith.training.ranks import joined_ranks
+for run in range(3):
+    try:
+        with joined_ranks("cpu", 2) as ranks:
+            (total,) = ranks.sums([run + ranks.number])
+            most = ranks.most(ranks.number)
+            if ranks.once(lambda: total) == total and ranks.first:
+                print(total, most)
+            if run == 0:
+                raise StoppedError("as after Ctrl-C")
+    except StoppedError:
+        pass
+"""
+
+
+def test_a_process_may_make_several_runs_and_stop_one(tmp_path: Path) -> None:
+    (tmp_path / "several.py").write_text(SEVERAL)
+    assert in_two([str(tmp_path / "several.py")]).splitlines() == ["1.0 1", "3.0 1", "5.0 1"]
 
 
 def test_a_model_that_is_to_be_divided_among_no_ranks_is_refused(tmp_path: Path) -> None:

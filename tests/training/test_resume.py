@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from bertsmith.training.journal import Journal
 from bertsmith.training.ranks import Ranks
 from bertsmith.training.run_folder import RunFolder
 from training.runs import SMALL, prepare, run, weights, write_corpus
+
+MAPS = Path("/proc/self/maps")
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +195,57 @@ def test_a_changed_setting_is_an_error_that_lists_it(small_corpus: Path, tmp_pat
     run(small_corpus, tmp_path / "run", steps=5, checkpoint_every_steps=2)  # does not touch the numbers
 
 
+@pytest.mark.skipif(not MAPS.exists(), reason="what a process has mapped is read from /proc")
+def test_a_run_that_goes_on_lets_go_of_the_files_it_read(
+    small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a network file system a file that is mapped cannot be removed with its folder."""
+    with monkeypatch.context() as patch:
+        stop_after(2, patch, lambda: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(StoppedError):
+            run(small_corpus, tmp_path / "run", steps=4)
+    left_over = tmp_path / "run/training/checkpoints/.step-00000003.tmp"
+    left_over.mkdir()
+    mapped: list[str] = []
+    stop_after(3, monkeypatch, lambda: mapped.append(MAPS.read_text()))
+    run(small_corpus, tmp_path / "run", steps=4)
+    assert "step-00000002" not in mapped[0]
+    assert not left_over.exists()
+
+
+def test_an_old_checkpoint_that_cannot_be_removed_is_told_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned: list[str] = []
+
+    def save(step: int) -> None:
+        checkpoint = checkpoints.Checkpoint(step, {}, {}, {})
+        checkpoints.save_checkpoint(tmp_path, checkpoint, keep=2, warn=warned.append)
+
+    def busy(folder: Path, **_: bool) -> None:
+        if folder.exists():
+            raise OSError(errno.EBUSY, "Device or resource busy")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.shutil, "rmtree", busy)
+        for step in (1, 2, 3):
+            save(step)
+    assert [path.name[-1] for path in list_checkpoints(tmp_path)] == ["1", "2", "3"]
+    (told,) = warned
+    assert "step-00000001: cannot be removed (Device or resource busy)" in told
+    save(4)
+    assert [path.name[-1] for path in list_checkpoints(tmp_path)] == ["3", "4"]
+
+
+def test_what_another_rank_has_written_already_is_kept(tmp_path: Path) -> None:
+    part = tmp_path / ".step-00000001.tmp/optimizer/its part"
+    part.parent.mkdir(parents=True)
+    part.touch()
+    checkpoint = checkpoints.Checkpoint(1, {}, {}, {})
+    saved = checkpoints.save_checkpoint(tmp_path, checkpoint, keep=2, warn=pytest.fail)
+    assert (saved / "optimizer/its part").exists()
+
+
 def test_a_setting_may_change_while_nothing_was_trained(
     small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +267,27 @@ def test_a_finished_run_is_left_as_it_is(small_corpus: Path, straight: Path) -> 
     assert result.metrics["mlm_loss"] == losses(straight)[-1][2]
     assert weights(straight) == before
     assert "the user's" in card.read_text()
+
+
+def test_a_finished_run_whose_checkpoints_are_gone_is_left_as_it_is(small_corpus: Path, tmp_path: Path) -> None:
+    run(small_corpus, tmp_path / "run", steps=2)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*") if path.is_file()}
+    shutil.rmtree(tmp_path / "run/training/checkpoints")
+    with pytest.raises(ConfigError, match=r"holds a finished model, and the checkpoints .* another --out"):
+        run(small_corpus, tmp_path / "run", steps=2)
+    with pytest.raises(ConfigError, match="steps was 2, now 3"):
+        run(small_corpus, tmp_path / "run", steps=3)
+    after = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*") if path.is_file()}
+    assert after == {path: held for path, held in before.items() if "checkpoints" not in path.parts}
+
+
+def test_compiling_and_what_is_off_and_younger_than_the_run_do_not_keep_it_from_going_on(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    (folder.checkpoints / "step-00000001").mkdir(parents=True)
+    folder.settings.write_text("steps = 5\ncompile = false\n")
+    folder.check_same({"steps": 5, "compile": True, "of_tomorrow": False})
+    with pytest.raises(ConfigError, match="of_tomorrow was not given, now True"):
+        folder.check_same({"steps": 5, "compile": False, "of_tomorrow": True})
 
 
 def test_without_hard_links_the_weights_are_copied(

@@ -1,4 +1,5 @@
-"""The peer's pretraining step: `BertForPreTraining` of transformers with torch's AdamW.
+"""The peer's pretraining step: BERT of transformers with torch's AdamW, `BertForPreTraining` or for masked LM alone
+`BertForMaskedLM`.
 
 The same rows with the same hidden tokens as ours. The batches lie ready, where ours are made while it trains, and
 gradients are not clipped: both in the peer's favour. transformers knows no packed rows, so the tokens of a row see one

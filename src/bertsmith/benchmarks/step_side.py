@@ -29,6 +29,7 @@ from bertsmith.data.feed import Phase, PretrainingFeed
 from bertsmith.data.sampler import Position, RowSampler, Sampling
 from bertsmith.data.workers import Job, serve_jobs
 from bertsmith.model.bert import Bert
+from bertsmith.model.compiling import compile_layers
 from bertsmith.model.device import choose_device
 from bertsmith.model.precision import choose_precision
 from bertsmith.progress import Silent
@@ -115,6 +116,8 @@ class Ours(Side):
             vocab_size=settings.vocab_size,
             pad_token_id=random_vocabulary(settings.vocab_size).pad_id,
         ).to(self.device)
+        if config.compile:
+            compile_layers(model)
         self.loop: Loop[Bert, PretrainingBatch] = Loop(
             task,
             model=model,

@@ -21,6 +21,7 @@ from bertsmith.benchmarks.train_figures import SideFigures, SizeFigures, TrainFi
 from bertsmith.config import PRESETS, PretrainConfig, Size
 from bertsmith.data.workers import Workers
 from bertsmith.errors import BertsmithError, ConfigError
+from bertsmith.model.compiling import check_compiler
 from bertsmith.model.device import choose_device
 from bertsmith.progress import Reporter, Track
 
@@ -60,14 +61,16 @@ def bench_train(plan: Plan, reporter: Reporter) -> TrainFigures:
     """Take steps of each size.
 
     Raises:
-        ConfigError: a peer is asked for, and transformers is not installed; a device that is not there; or the
-            vocabulary is too small to mask in.
+        ConfigError: a peer is asked for, and transformers is not installed; a device that is not there, or cannot
+            compile; or the vocabulary is too small to mask in.
         BertsmithError: not even the smallest size fits into the memory, or the system ended a process.
     """
     if plan.peer and importlib.util.find_spec("transformers") is None:
         raise ConfigError("--peer measures transformers, which is not installed: pip install transformers")
     if plan.vocab_size < 100:
         raise ConfigError(f"vocab_size is {plan.vocab_size}; a vocabulary to measure with has at least 100 WordPieces")
+    if plan.config.compile:
+        check_compiler(choose_device(plan.config.device))
     return _Measurement(plan, reporter).run()
 
 
@@ -185,7 +188,8 @@ class _Process:
     def warm_up(self) -> None:
         """Take one or two steps, and know how many make a round."""
         seconds = self.ask({"do": "steps", "count": 1})["seconds"]
-        if seconds < SLOW_STEP_S or self.name == AT_ITS_BEST:  # whose first step is mostly the compiler's
+        # The first step of what is compiled is mostly the compiler's.
+        if seconds < SLOW_STEP_S or self.name == AT_ITS_BEST or self.settings.config.compile:
             seconds = self.ask({"do": "steps", "count": 1})["seconds"]
         self.steps = max(1, round(ROUND_S / seconds))
 

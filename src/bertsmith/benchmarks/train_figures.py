@@ -9,7 +9,7 @@ from typing import Any
 from bertsmith.benchmarks.figures import Table
 from bertsmith.benchmarks.flops import Counts
 from bertsmith.benchmarks.needs import Needs
-from bertsmith.config import PretrainConfig, Size
+from bertsmith.config import ARCHITECTURES, PretrainConfig, Size
 from bertsmith.progress import duration
 
 
@@ -145,7 +145,9 @@ class TrainFigures:
     def _peer_table(self) -> Table:
         header = ("size", "side", "tokens/s", "step", "memory", "rounds", "ours is")
         rows = []
-        notes = set()
+        config, notes = self.config, set[str]()
+        if config.architecture != "bert":
+            notes.add(f"The peer is BERT of the same --size, ours {ARCHITECTURES[config.architecture]}: another model.")
         for size in self.sizes:
             for side in (size.ours, *size.peers) if size.peers else ():
                 cells = (
@@ -159,7 +161,8 @@ class TrainFigures:
                 )
                 rows.append(cells)
                 notes |= {f"{side.name}: {side.note}."} if side.note else set()
-        return Table("Beside BertForPreTraining of transformers, in turn", header, tuple(rows), tuple(sorted(notes)))
+        peer = "BertForPreTraining" if config.objective == "mlm+nsp" else "BertForMaskedLM"
+        return Table(f"Beside {peer} of transformers, in turn", header, tuple(rows), tuple(sorted(notes)))
 
     def values(self, tokens: float) -> dict[str, Any]:
         """Everything, for JSON; the figures at the top are those of the largest size that was measured."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bertsmith.benchmarks.figures import Table
 
 Append = Annotated[Path | None, Parameter(help="A Markdown file to which the figures are added, with the machine.")]
-IDLE = ("steps", "epochs", "minutes")
+IDLE = {"steps", "epochs", "minutes", "shard"}
 
 
 def train(
@@ -38,8 +38,8 @@ def train(
         bool,
         Parameter(
             negative="",
-            help="Measure BertForPreTraining of transformers in turn with ours, as it comes and at its best; of all "
-            "sizes mini and base, if no --size is given.",
+            help="Measure BertForPreTraining of transformers (with --objective mlm BertForMaskedLM) in turn with ours, "
+            "as it comes and at its best; of all sizes mini and base, if no --size is given.",
         ),
     ] = False,
     tokens: Annotated[float, Parameter(help="The tokens whose hours are told.")] = 100e6,
@@ -55,8 +55,8 @@ def train(
     from bertsmith.benchmarks.train import Plan, bench_train
 
     given = pretraining.model_fields_set
-    if idle := [f"--{name}" for name in IDLE if name in given]:
-        reporter().warn(f"{', '.join(idle)}: idle, since --seconds says how long to measure")
+    if idle := [f"--{name}" for name in sorted(IDLE & given) if getattr(pretraining, name)]:
+        reporter().warn(f"{', '.join(idle)}: idle, since one process measures, for as long as --seconds says")
     size = pretraining.size if "size" in given else None
     found = bench_train(Plan(pretraining, size, vocab_size, seconds, peer), reporter())
     _tell(found.tables(tokens), found.values(tokens), ("torch", "transformers"), append, as_json)

@@ -55,7 +55,7 @@ class PackedMaskedLMHead(nn.Module):
 
     def forward(self, hidden: Tensor, word_embeddings: Tensor) -> Tensor:
         """(M, D) -> (M, V)."""
-        logits: Tensor = self.decoder(self.head.norm(self.head.activation(self.head.dense(hidden))))
+        logits: Tensor = self.decoder(self.head.transform(hidden))
         return logits
 
 

@@ -75,17 +75,20 @@ def scores_dtype(hidden: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
 
 
-def sight_of(sequence_ids: Tensor, hidden: Tensor, *, dropped: float, reach: int | None = None) -> Tensor | Ragged:
+def sight_of(
+    sequence_ids: Tensor, hidden: Tensor, *, width: int, dropped: float, reach: int | None = None
+) -> Tensor | Ragged:
     """What a token sees of its row, its own sequence only; made once a forward pass.
 
     Args:
         sequence_ids: (B, T) int, k for the k-th sequence of a row, 0 for padding.
         hidden: hidden states, for the type that scores will have, and the device.
+        width: H.
         dropped: the share of attention's weights that training drops.
         reach: how many places to either side a token sees; None for all of its sequence.
     """
     dtype = scores_dtype(hidden)
-    if flash_serves(dtype, hidden.device, dropped=dropped):
+    if flash_serves(dtype, hidden.device, width=width, dropped=dropped):
         return ragged(sequence_ids)._replace(reach=-1 if reach is None else reach)
     return attention_bias(sequence_ids, dtype, reach=reach)
 
@@ -103,6 +106,7 @@ class SelfAttention(nn.Module):
         super().__init__()
         width, biased = config.hidden_size, config.architecture == "bert"
         self.heads = config.num_attention_heads
+        self.width = width // self.heads  # H
         self.dropout = config.attention_probs_dropout_prob
         self.qkv = Linear(width, 3 * width, bias=biased)  # query, key, value under one another: one product
         self.output = Linear(width, width, bias=biased)

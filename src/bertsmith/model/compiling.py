@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from importlib.util import find_spec
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from bertsmith.errors import ConfigError
 from bertsmith.model.bert import Bert
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def check_compiler(device: torch.device) -> None:
@@ -31,3 +36,12 @@ def compile_layers(bert: Bert) -> None:
     """
     for layer in bert.encoder.layers:
         layer.compile()
+
+
+def copy_of(model: Module) -> Module:
+    """A copy, in which is compiled what is compiled in the model: `deepcopy` leaves that behind."""
+    copied = deepcopy(model)
+    for part, its in zip(model.modules(), copied.modules(), strict=True):
+        if part._compiled_call_impl is not None:
+            its.compile()
+    return copied

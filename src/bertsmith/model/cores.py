@@ -24,7 +24,7 @@ def at_once(device: torch.device) -> int:
 
 
 def side_by_side(work: Callable[[Item], Made], items: Sequence[Item], device: torch.device) -> Iterator[Made]:
-    """What `work` makes of each item, in order; without gradients, under the caller's autocast.
+    """What `work` makes of each item, in order, under the caller's autocast; on several cores without gradients.
 
     Args:
         work: called by several threads at once. What it returns is kept until it is asked for.

@@ -87,7 +87,8 @@ class BertEncoder(nn.Module):
         """What a token sees of its row, in all layers."""
         if sequence_ids is None:
             return None
-        return sight_of(sequence_ids, hidden, dropped=cast(Layer, self.layers[0]).attention.dropped)
+        attention = cast(Layer, self.layers[0]).attention
+        return sight_of(sequence_ids, hidden, width=attention.width, dropped=attention.dropped)
 
 
 class Embeddings(nn.Module):

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 CAPABILITY = (8, 0)  # what FlashAttention wants of a card: Ampere or later
 TYPES = (torch.bfloat16, torch.float16)
+WIDTH_MULTIPLE, WIDEST = 8, 256  # of a head
 
 
 class Ragged(NamedTuple):
@@ -31,9 +32,9 @@ class Ragged(NamedTuple):
     reach: int = -1
 
 
-def flash_serves(dtype: torch.dtype, device: torch.device, *, dropped: float) -> bool:
-    """Whether attention may go this way: torch's varying lengths know no dropout, and 16-bit numbers only."""
-    fits = device.type == "cuda" and dtype in TYPES and not dropped
+def flash_serves(dtype: torch.dtype, device: torch.device, *, width: int, dropped: float) -> bool:
+    """Whether attention may go this way: torch's varying lengths know no dropout, 16-bit numbers and some H only."""
+    fits = device.type == "cuda" and dtype in TYPES and not dropped and width % WIDTH_MULTIPLE == 0 and width <= WIDEST
     return fits and torch.cuda.get_device_capability(device) >= CAPABILITY
 
 

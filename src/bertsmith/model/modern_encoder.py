@@ -77,13 +77,13 @@ class ModernEncoder(nn.Module):
     def shared(self, hidden: Tensor, position_ids: Tensor, sequence_ids: Tensor | None) -> list[Shared]:
         """What each layer is given with a batch; made once a forward pass, and the same for all layers of a kind."""
         config, dtype, length = self.config, scores_dtype(hidden), hidden.shape[1]
-        width, reach = config.hidden_size // config.num_attention_heads, config.local_attention // 2
-        dropped = cast(ModernLayer, self.layers[0]).attention.dropped
-        everywhere = None if sequence_ids is None else sight_of(sequence_ids, hidden, dropped=dropped)
+        attention, reach = cast(ModernLayer, self.layers[0]).attention, config.local_attention // 2
+        width, dropped = attention.width, attention.dropped
+        everywhere = None if sequence_ids is None else sight_of(sequence_ids, hidden, width=width, dropped=dropped)
         near = everywhere
         if torch.compiler.is_exporting() or length > reach + 1:  # else every place of a row is near
             alone = torch.ones_like(position_ids[:1]) if sequence_ids is None else sequence_ids
-            near = sight_of(alone, hidden, dropped=dropped, reach=reach)
+            near = sight_of(alone, hidden, width=width, dropped=dropped, reach=reach)
         of_global = Shared(everywhere, rotary(position_ids, width, theta=config.global_rope_theta, dtype=dtype))
         of_local = Shared(near, rotary(position_ids, width, theta=config.local_rope_theta, dtype=dtype))
         every = config.global_attn_every_n_layers

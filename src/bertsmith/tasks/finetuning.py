@@ -48,6 +48,7 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
 
     name: ClassVar[TaskName]
     headline: str  # the figure by which the best weights are chosen; more is better
+    at_once = False  # whether a training batch is one call of the model, however long: for ranks that divide it
 
     def __init__(
         self, head: HeadConfig, tokenizer: WordPiece, *, longest: int, class_weights: Float32s | None = None
@@ -152,21 +153,21 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
 
     def loss_sums(self, model: Bert, batch: WindowBatch) -> dict[str, Tensor]:
         """The loss of a batch, summed, () float32."""
-        return {"task": self.losses(self.logits(model, batch).float(), batch)}
+        return {"task": self.losses(self.logits(model, batch, at_once=self.at_once).float(), batch)}
 
     @classmethod
-    def logits(cls, model: Bert, batch: WindowBatch) -> Tensor:
+    def logits(cls, model: Bert, batch: WindowBatch, *, at_once: bool = False) -> Tensor:
         """What the head says at the places of a batch, (P, O)."""
         if batch.features is None:
-            return model.task_logits(cls.head_input(model, batch))
+            return model.task_logits(cls.head_input(model, batch, at_once=at_once))
         return model.task_logits(on_device(batch.features, model.device))
 
     @staticmethod
-    def head_input(model: Bert, batch: WindowBatch) -> Tensor:
+    def head_input(model: Bert, batch: WindowBatch, *, at_once: bool = False) -> Tensor:
         """What the head reads at the places of a batch, (P, D).
 
         One text beyond MICRO_BATCH_TOKENS is computed in parts, and in training once more for its gradients: of each
-        part no more is kept than what the head reads, so that a text of any length fits the memory.
+        part no more is kept than what the head reads, so that a text of any length fits the memory. Not so `at_once`.
         """
         import torch
 
@@ -175,7 +176,7 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
         rows, width = batch.input_ids.shape
         training = torch.is_grad_enabled()
         step = max(1, MICRO_BATCH_TOKENS // width)
-        if rows <= step or (training and len(batch.windows_of) > 1):
+        if at_once or rows <= step or (training and len(batch.windows_of) > 1):
             step = rows
         part_of_place = batch.places // (width * step)  # (P,)
         read = []

@@ -45,9 +45,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> Tensor:
         words = weight.to(hidden.dtype)
         places = torch.arange(len(labels), device=labels.device)
-        with torch.autocast(hidden.device.type, enabled=False):
+        with torch.autocast(hidden.device.type, enabled=False):  # which makes softmax float32 on CUDA
             logits = linear(hidden, words, bias.to(hidden.dtype))  # (M, D) -> (M, V)
-        probabilities = torch.softmax(logits, -1)
+            probabilities = torch.softmax(logits, -1)
         losses = _losses(logits, probabilities, places, labels)
         probabilities[places, labels] -= 1
         ctx.save_for_backward(hidden, words, probabilities)

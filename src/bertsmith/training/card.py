@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 from bertsmith import __version__
 from bertsmith.config import ARCHITECTURES, PretrainConfig
 from bertsmith.files import write_text
+from bertsmith.safe_text import clean
 from bertsmith.training.recipe import Progress
 from bertsmith.training.report import shown_figures
 
@@ -26,7 +29,7 @@ tags:
 language: "{language}"
 ---
 
-# {name}
+# {title}
 
 A {kind} ({size}), pretrained from nothing with bertsmith {version} on {documents:,} documents ({tokens:,} tokens),
 {held_out:,} of them held out. Objective: {objective}.
@@ -42,11 +45,17 @@ A {kind} ({size}), pretrained from nothing with bertsmith {version} on {document
 ```python
 import bertsmith
 
-bert = bertsmith.load("{name}")
+bert = bertsmith.load({name})
 bert.fill("A sentence with a [MASK] in it.")
 ```
 
-The folder is a Hugging Face model folder: `transformers.pipeline("fill-mask", model="{name}")` opens it as it is.
+The folder is a Hugging Face model folder, and transformers opens it as it is:
+
+```python
+from transformers import pipeline
+
+fill = pipeline("fill-mask", model={name})
+```
 
 ## How it was made
 
@@ -80,7 +89,8 @@ def write_card(
     """
     figures = shown_figures({**asdict(progress), **progress.metrics})
     card = _CARD.format(
-        name=name,
+        title=markdown(name),
+        name=json.dumps(clean(name), ensure_ascii=False),
         language=manifest["made_from"]["options"]["language"],
         architecture=config.architecture,
         kind=ARCHITECTURES[config.architecture],
@@ -96,6 +106,12 @@ def write_card(
         prejudices=PREJUDICES,
     )
     write_card_files(folder, card, curves)
+
+
+def markdown(text: str) -> str:
+    """Plain text as Markdown, on one line."""
+    line = " ".join(clean(text).split())
+    return re.sub(r"([\\`*_{}\[\]<>#|~$&])", r"\\\1", line)
 
 
 def markdown_rows(rows: Iterable[Sequence[str]]) -> str:

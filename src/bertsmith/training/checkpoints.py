@@ -2,8 +2,8 @@
 
 checkpoints/step-00001200/
 ├── model.safetensors         the weights, under Hugging Face's names
-├── optimizer.safetensors     both moments of each parameter
-│   (or optimizer/…           a file of each rank among which they are divided)
+├── optimizer.safetensors     what the optimizer keeps of each parameter: AdamW its step and moments, Muon its momentum
+│   (or optimizer/…           a file of each rank among which that is divided)
 ├── best.safetensors          the weights of the best evaluation so far, where those are kept
 └── state.json                where the run stands; checksums
 """
@@ -52,13 +52,16 @@ class Checkpoint:
     best: Path | None = None
 
 
-def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int, ranks: Ranks = ALONE) -> Path:
+def save_checkpoint(
+    folder: Path, checkpoint: Checkpoint, *, keep: int, warn: Callable[[str], None], ranks: Ranks = ALONE
+) -> Path:
     """Write a checkpoint, then remove all but the last `keep`; a failure leaves the older ones as they were.
 
     Args:
         folder: of the run's checkpoints.
         checkpoint: where the run stands.
         keep: so many.
+        warn: told of an older one that cannot be removed.
         ranks: of a divided model all save together, else the first alone.
 
     Raises:
@@ -71,11 +74,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int, ranks: R
             ranks.write_divided(checkpoint.optimizer, beside / _DIVIDED)
         return final
     folder.mkdir(parents=True, exist_ok=True)
-    for left_over in folder.glob(".step-*.tmp"):
-        shutil.rmtree(left_over, ignore_errors=True)
     try:
         with disk_full_named(final):
-            beside.mkdir()
+            beside.mkdir(exist_ok=True)  # another rank may have been here first, to write its part
             _write(beside, checkpoint, ranks)
             if final.exists():
                 shutil.rmtree(final)
@@ -84,7 +85,10 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int, ranks: R
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     for old in list_checkpoints(folder)[:-keep]:
-        shutil.rmtree(old)
+        try:
+            shutil.rmtree(old)
+        except OSError as error:
+            warn(f"{old}: cannot be removed ({error.strerror}); it is tried again after the next checkpoint")
     return final
 
 
@@ -170,12 +174,16 @@ def load_last_good(folder: Path, *, warn: Callable[[str], None]) -> Checkpoint |
 def load_for_all(ranks: Ranks, folder: Path, *, warn: Callable[[str], None]) -> Checkpoint | None:
     """As `load_last_good`, on every rank: the first looks which one is whole, and the others read the same.
 
+    What a process that was killed had begun to write goes: here, since nobody else writes yet.
+
     Raises:
         CheckpointError: there are checkpoints, and all are damaged.
     """
     found: list[Checkpoint | None] = []
 
     def look() -> str | None:
+        for left_over in folder.glob(".step-*.tmp"):
+            shutil.rmtree(left_over, ignore_errors=True)
         checkpoint = load_last_good(folder, warn=warn)
         found.append(checkpoint)
         return path_of(folder, checkpoint.step).name if checkpoint else None

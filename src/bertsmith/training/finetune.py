@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bertsmith.errors import CheckpointError
+from bertsmith.errors import CheckpointError, ConfigError
 from bertsmith.files import link_or_copy
 from bertsmith.finetune_config import FinetuneConfig, FinetuneName, LabelledConfig
 from bertsmith.model.folder import write_model_folder
@@ -69,11 +69,13 @@ def finetune(  # noqa: PLR0913 - what is given once a run, by name
         headline: the figure of the task by which weights, seeds and trials are chosen; None for the task's own.
 
     Raises:
-        ConfigError: settings that contradict each other, or the run that the folder holds.
+        ConfigError: settings that contradict each other, or the run that the folder holds; or `out` is `model`.
         CorpusError: broken examples, or too few.
         ModelFolderError, TokenizerError: `model` is no model folder, or has no tokenizer.
         StoppedError: the user stopped the run; it was saved.
     """
+    if out.resolve() == model.resolve():
+        raise ConfigError(f"{out}: the model to begin with would be overwritten. Choose another folder for --out.")
     run = RunFolder(out)
     settings = {**config.model_dump(), **reading.model_dump(), "task": name, "model": str(model)}
     settings |= {"train": _named(train), "dev": _named(dev)}
@@ -160,13 +162,16 @@ def _adopt(run: RunFolder, summaries: Sequence[Summary], trials: Sequence[Trial]
         if len(summaries) > 1
         else next(f"search/{trial.name}" for trial in trials if trial.summary is best)
     )
-    if ranks.first:
-        winner = run.within(folder)
-        for file in winner.out.iterdir():
-            if file.is_file() and not file.name.startswith("."):
-                link_or_copy(file, run.out / file.name)
-        finish(run, summary, Journal(winner.journal).read())
+    ranks.once(lambda: _take_over(run, run.within(folder), summary))
     return summary
+
+
+def _take_over(run: RunFolder, winner: RunFolder, summary: Summary) -> None:
+    """Give the folder the model of one of its runs."""
+    for file in winner.out.iterdir():
+        if file.is_file() and not file.name.startswith("."):
+            link_or_copy(file, run.out / file.name)
+    finish(run, summary, Journal(winner.journal).read())
 
 
 def train_into(course: Course, config: FinetuneConfig, run: RunFolder, reporter: Reporter, ranks: Ranks) -> Summary:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bertsmith import __version__
 from bertsmith.config import ARCHITECTURES
 from bertsmith.safe_text import clean
-from bertsmith.training.card import CURVES, PREJUDICES, markdown_rows, write_card_files
+from bertsmith.training.card import CURVES, PREJUDICES, markdown, markdown_rows, write_card_files
 from bertsmith.training.finetune_figures import TASKS, cautions, effort, figure_of, names_of, shown, shown_spread
 from bertsmith.training.finetune_report import where_figures_are
 from bertsmith.training.finetune_usage import PIPELINES, usage
@@ -85,12 +84,6 @@ def write_finetune_card(folder: Path, summary: Summary, records: Sequence[Record
         prejudices=PREJUDICES,
     )
     write_card_files(folder, card, curves)
-
-
-def markdown(text: str) -> str:
-    """Plain text as Markdown, on one line."""
-    line = " ".join(clean(text).split())
-    return re.sub(r"([\\`*_{}\[\]<>#|~$&])", r"\\\1", line)
 
 
 def _rows(summary: Summary, *, several: bool) -> Iterator[list[str]]:

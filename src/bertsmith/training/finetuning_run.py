@@ -86,7 +86,9 @@ class FinetuningRun:
         generator = torch.Generator().manual_seed(config.seed)
         model, self.drawn = read_for_task(course.source, course.task.head, generator=generator)
         self.model = model.to(choose_device(config.device))
-        prepare_model(self.model, config, divided=config.shard and ranks.count > 1)
+        divided = config.shard and ranks.count > 1
+        prepare_model(self.model, config, divided=divided)
+        self.task.at_once = divided  # its layers are gathered at each call, by all ranks together
         self.journal = Journal(folder.journal if folder and ranks.first else None)
         self._best: dict[str, Tensor] = {}
         self._answers: list[Any] = []
@@ -111,6 +113,7 @@ class FinetuningRun:
         else:
             loop.progress.run = {"precision": self.precision, "data": self.data}
             self.journal.rewind(0)
+        del checkpoint  # whose files are mapped, and are removed while the run goes on
         loop.run()
         progress = loop.progress
         if self._keeps_best and self.ranks.first:
@@ -232,7 +235,8 @@ class FinetuningRun:
         assert self.folder
         if self._keeps_best and checkpoint.state["scores"]:
             checkpoint = replace(checkpoint, best=self._best_file)
-        save_checkpoint(self.folder.checkpoints, checkpoint, keep=self.config.keep_checkpoints, ranks=self.ranks)
+        keep, warn = self.config.keep_checkpoints, self.reporter.warn
+        save_checkpoint(self.folder.checkpoints, checkpoint, keep=keep, warn=warn, ranks=self.ranks)
 
 
 def budget_of(config: FinetuneConfig) -> Budget:

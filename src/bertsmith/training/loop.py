@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from copy import deepcopy
 from dataclasses import asdict
 from typing import Any, Generic, TypeVar
 
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from bertsmith.data.random_bits import stream_key
 from bertsmith.errors import DivergedError, StoppedError
+from bertsmith.model.compiling import copy_of
 from bertsmith.model.memory import Gaps, keep_freed_memory
 from bertsmith.progress import Reporter, Track
 from bertsmith.tasks.base import FedStep, Feed, Task
@@ -42,7 +42,6 @@ LOG_ALL_STEPS, LOG_EVERY_STEPS = 500, 10
 
 Model = TypeVar("Model", bound=nn.Module)
 Batch = TypeVar("Batch")
-Batch_co = TypeVar("Batch_co", covariant=True)
 
 
 class Loop(Generic[Model, Batch]):
@@ -75,7 +74,7 @@ class Loop(Generic[Model, Batch]):
         self.journal, self.reporter, self.ranks = journal, reporter, ranks
         self._divided = recipe.shard and ranks.count > 1
         # What takes the steps; beside a divided one lies the whole, for evaluations and checkpoints.
-        self._trained = deepcopy(model) if self._divided else model
+        self._trained = copy_of(model) if self._divided else model
         self._losses = ranks.together(_Losses(task, self._trained), divided=recipe.shard)
         self.optimizer = build_optimizer(
             self._trained,
@@ -189,8 +188,11 @@ class Loop(Generic[Model, Batch]):
         losses, tokens = self._accumulate(fed)
         norm = clip_gradients(self._trained, recipe.clip_norm)
         if not math.isfinite(norm):
+            found = f"step {now.step + 1:,}: the gradient is {norm}, so the run has diverged"
+            if not self.hooks.save:
+                raise DivergedError(f"{found}. Begin anew with a lower learning_rate.")
             raise DivergedError(
-                f"step {now.step + 1:,}: the gradient is {norm}, so the run has diverged; {self._saved()}. "
+                f"{found}; {self._saved()}. "
                 "Begin anew in another folder with a lower --learning-rate or a longer --warmup-share."
             )
         self.optimizer.step()
@@ -206,22 +208,31 @@ class Loop(Generic[Model, Batch]):
 
     def _accumulate(self, fed: FedStep[Batch]) -> tuple[dict[str, float], int]:
         """Gradients of the global batch, this rank's share part by part; the mean losses, and the tokens of all."""
-        weight = 0 if fed.idle else 1
+        parts = self._weighed(fed)
         own: Counter[str] = Counter()
-        for batch in fed.batches:
-            own.update(self.task.loss_counts(batch))
+        for batch, weight in parts:
+            own.update({name: weight * count for name, count in self.task.loss_counts(batch).items()})
         names = list(own)
-        *counted, tokens = self.ranks.sums([*(weight * own[name] for name in names), fed.tokens])
+        *counted, tokens = self.ranks.sums([*(own[name] for name in names), fed.tokens])
         counts = dict(zip(names, counted, strict=True))
         losses: Counter[str] = Counter()
-        for index, batch in enumerate(fed.batches):
-            with self.ranks.apart(self._losses, when=index + 1 < len(fed.batches)):
+        for index, (batch, weight) in enumerate(parts):
+            with self.ranks.apart(self._losses, when=index + 1 < len(parts)):
                 with self._mixed():
                     sums = self._losses(batch)
                 means = {name: weight * loss / max(1, counts[name]) for name, loss in sums.items()}
                 torch.autograd.backward(torch.stack(list(means.values())).sum() * self.ranks.count)
             losses.update({name: mean.item() for name, mean in means.items()})
         return dict(zip(names, self.ranks.sums([losses[name] for name in names]), strict=True)), int(tokens)
+
+    def _weighed(self, fed: FedStep[Batch]) -> list[tuple[Batch, int]]:
+        """This rank's parts of a step with what each counts: 1, or 0 where it is computed for company alone.
+
+        Ranks that divide a model gather its layers together, part by part: all of them compute as many.
+        """
+        parts = [(batch, 0 if fed.idle else 1) for batch in fed.batches]
+        most = self.ranks.most(len(parts)) if self._divided else len(parts)
+        return parts + [(fed.batches[-1], 0)] * (most - len(parts))
 
     def _mixed(self) -> torch.autocast:
         """The products in the format of the run."""

@@ -199,7 +199,8 @@ def load_optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module, t
         for name, parameter in trained:
             state = {}
             for key in _kept_of(name, tensors):
-                whole = tensors[f"{key}.{name}"].to(parameter.device)
+                # A copy: what is read of a file is mapped, and the file is removed while the run goes on.
+                whole = tensors[f"{key}.{name}"].to(parameter.device, copy=True)
                 state[key] = divided_like(whole, parameter) if whole.shape == parameter.shape else whole
                 left.remove(f"{key}.{name}")
             # Where every row is stepped it would not stay true.

@@ -133,6 +133,7 @@ class PretrainingRun:
             loop.progress.run = {"precision": precision, "corpus": self.corpus.fingerprint}
             self.journal.rewind(0)
             self.samples.journal.rewind(0)
+        del checkpoint  # whose files are mapped, and are removed while the run goes on
         self._introduce(loop)
         done = self.ranks.once(lambda: loop.finished and (self.folder.out / "README.md").exists())
         if not done:
@@ -284,8 +285,8 @@ class PretrainingRun:
 
     def _save(self, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint, and give the run folder its weights, so that the model can be tried at any time."""
-        keep, ranks = self.config.keep_checkpoints, self.ranks
-        path = save_checkpoint(self.folder.checkpoints, checkpoint, keep=keep, ranks=ranks)
+        keep, ranks, warn = self.config.keep_checkpoints, self.ranks, self.reporter.warn
+        path = save_checkpoint(self.folder.checkpoints, checkpoint, keep=keep, warn=warn, ranks=ranks)
         if not ranks.first:
             return
         if not (self.folder.out / "config.json").exists():

@@ -107,6 +107,14 @@ class Ranks:
         added: list[float] = total.tolist()
         return added
 
+    def most(self, value: int) -> int:
+        """The largest value of any rank."""
+        if self.count == 1:
+            return value
+        found = torch.tensor(value)
+        dist.all_reduce(found, dist.ReduceOp.MAX)
+        return int(found)
+
     def together(self, module: nn.Module, *, divided: bool) -> nn.Module:
         """The module, whose gradients become their mean over the ranks: with a loss N times as large, their sum.
 
@@ -133,7 +141,8 @@ class Ranks:
 
 
 ALONE = Ranks()
-_SAID = itertools.count()  # of this process: a store outlives the ranks of one run, and there may be several runs
+# Of this process: a store outlives the ranks of one run, and there may be several runs.
+_SAID, _RUNS = itertools.count(), itertools.count()
 
 
 @contextmanager
@@ -187,6 +196,18 @@ def _said_by_first(number: int, store: Store) -> bool:
     return True
 
 
+@contextmanager
+def _left_on_purpose() -> Iterator[None]:
+    """Leave the group after the block and after errors of ours, so that there may be another run; not after others:
+    ranks may be gone."""
+    try:
+        yield
+    except BertsmithError:
+        dist.destroy_process_group()
+        raise
+    dist.destroy_process_group()
+
+
 def is_first_process() -> bool:
     """Whether this process speaks for its run; before its ranks are joined, and after."""
     return os.environ.get("RANK", "0") == "0"
@@ -203,7 +224,7 @@ def joined_ranks(device: Device, batch_size: int, *, shard: bool = False) -> Ite
 
     Raises:
         ConfigError: fewer rows than ranks, no ranks to divide a model among, or torch's processes were joined by
-            somebody else.
+            somebody else, or are told of by half.
         RankLostError: the launcher or another rank is gone, or never came; in the block too.
         BertsmithError: in the block this rank alone found its data to be wrong: a damaged copy on its machine.
     """
@@ -220,15 +241,20 @@ def joined_ranks(device: Device, batch_size: int, *, shard: bool = False) -> Ite
         raise ConfigError("torch.distributed is initialised already: leave that to bertsmith, which does it by itself.")
     if batch_size < count:
         raise ConfigError(f"--batch-size {batch_size} cannot be dealt to {count} ranks: give {count} or more.")
+    if missing := [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]:
+        raise ConfigError(
+            f"WORLD_SIZE is {count} and there is no {' and no '.join(missing)} in the environment. Start with: "
+            "torchrun --nproc-per-node N -m bertsmith …; or unset WORLD_SIZE, for one process alone."
+        )
     chosen = choose_device(device)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    with _lost_named(int(os.environ.get("RANK", "0")), count):
+    with _lost_named(int(os.environ["RANK"]), count):
         store, number, count = next(iter(rendezvous("env://", timeout=BEGINNING)))
-        # A store may outlive ranks that were lost: where those could be found is not to be read by their successors.
-        store = PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+        # A store may outlive ranks that were lost, and runs: where those could be found is not to be read by others.
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        store = PrefixStore(f"attempt-{attempt}/run-{next(_RUNS)}", store)
         backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
         dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=SILENCE)
-        with _own_mistake_named(number, count, store):
+        with _left_on_purpose(), _own_mistake_named(number, count, store):
             yield Ranks(number, count, store)
-    dist.destroy_process_group()  # not after an error: the others may be gone

@@ -14,7 +14,7 @@ from bertsmith.files import locked, write_text
 
 # What may change when a run goes on: it does not touch the numbers, or (the device) their rounding only.
 _FREE = {"workers", "checkpoint_every_steps", "keep_checkpoints", "on_bad_input", "device", "shard"}
-_FREE |= {"cache_gb", "cache_folder"}
+_FREE |= {"cache_gb", "cache_folder", "compile"}
 
 
 class RunFolder:
@@ -48,7 +48,7 @@ class RunFolder:
 
         Raises:
             ConfigError: settings that change the numbers have changed; each is listed. Or the folder holds a model
-                that is no run, which must not be overwritten.
+                that is no run, or of a finished run without its checkpoints, which must not be overwritten.
         """
         if not self.settings.exists() and (self.out / "config.json").exists():
             raise ConfigError(f"{self.out} holds a model that is no run of bertsmith. Choose another --out.")
@@ -64,6 +64,7 @@ class RunFolder:
             f"{name} was {_shown(was.get(name))}, now {_shown(values.get(name))}"
             for name in sorted({*was, *values} - _FREE)
             if was.get(name) != values.get(name)
+            and (name in was or values[name] is not False)  # what is off may be younger than the run
         ]
         if changes:
             raise ConfigError(
@@ -72,13 +73,24 @@ class RunFolder:
                 + "\nTo go on with it, give the settings it was begun with "
                 + f"(--config {self.settings} has them); for a new run choose another --out."
             )
+        if not self._can_go_on():
+            raise ConfigError(
+                f"{self.out} holds a finished model, and the checkpoints of its run are gone. Use it as it is; for a "
+                "new run choose another --out, or remove this folder."
+            )
 
     def _trained(self) -> bool:
+        """Whether a new run would overwrite something; a card is written beside finished weights alone."""
+        finished = all((self.out / name).exists() for name in ("README.md", "model.safetensors"))
+        return finished or self._can_go_on()
+
+    def _can_go_on(self) -> bool:
+        """Whether there is a result, or something that leads to one."""
         from bertsmith.training.checkpoints import list_checkpoints  # by torch: who only reads a run does without
 
         parts = (RunFolder(path) for kind in ("seeds", "search") for path in self.training.glob(f"{kind}/*"))
         return (
-            self.result.exists() or bool(list_checkpoints(self.checkpoints)) or any(part._trained() for part in parts)
+            self.result.exists() or bool(list_checkpoints(self.checkpoints)) or any(part._can_go_on() for part in parts)
         )
 
     @contextmanager

@@ -122,7 +122,7 @@ def _raw_mrpc(train: Path, dev_ids: Path | None) -> tuple[list[TextExample], lis
     """Training and development pairs of MRPC as Microsoft hands it out; none of the latter if nothing says which."""
     chosen = set()
     if dev_ids is not None:
-        chosen = {tuple(line.split("\t")[:2]) for line in dev_ids.read_text(encoding="utf-8").splitlines()}
+        chosen = {tuple(cells[:2]) for _, cells in _rows(dev_ids)}
     learned: list[TextExample] = []
     measured: list[TextExample] = []
     for place, (first, second, text, pair, label) in _cells(train, _RAW_COLUMNS):
@@ -154,9 +154,7 @@ def _cells(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]
     Raises:
         CorpusError: a column is missing, there is no row, or one is broken.
     """
-    skipped: list[BadInput] = []
-    (source,) = list_sources([str(path)], _FORMATS)
-    rows = read_cells(source, BadInputs(source, "skip", skipped))
+    rows = _rows(path)
     _, header = next(rows, ("", []))
     header = [name.strip() for name in header]
     index = next((name for name in _INDEX_COLUMNS if name in header), "")
@@ -170,13 +168,28 @@ def _cells(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]
     count = 0
     for place, row in rows:
         if len(row) <= max(places):
-            skipped.append(BadInput(str(path), place, f"{len(row)} cells, where the first line has {len(header)}"))
-        if skipped:
-            break
+            raise _broken(path, place, f"{len(row)} cells, where the first line has {len(header)}")
         count += 1
         yield f"{path}, {place}", ["" if column < 0 else row[column] for column in places]
-    if skipped:
-        bad = skipped[0]
-        raise CorpusError(f"{path}, {bad.place}: {bad.reason}. Every row is needed: mend it, or fetch the file again.")
     if not count:
         raise CorpusError(f"{path}: no rows. Fetch the file again.")
+
+
+def _rows(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """(place, cells) of each row, the first line too.
+
+    Raises:
+        CorpusError: one is broken.
+    """
+    skipped: list[BadInput] = []
+    (source,) = list_sources([str(path)], _FORMATS)
+    for row in read_cells(source, BadInputs(source, "skip", skipped)):
+        if skipped:
+            break
+        yield row
+    if skipped:
+        raise _broken(path, skipped[0].place, skipped[0].reason)
+
+
+def _broken(path: Path, place: str, reason: str) -> CorpusError:
+    return CorpusError(f"{path}, {place}: {reason}. Every row is needed: mend it, or fetch the file again.")
