@@ -283,3 +283,19 @@ def test_a_kill_after_the_manifest_leaves_no_units_behind(notes: Path, tmp_path:
     (corpus.folder / "building/unit-000000-000000.arrow").touch()
     prepared(notes, tmp_path / "corpus", tokenizer)
     assert not (corpus.folder / "building").exists()
+
+
+@pytest.mark.parametrize("name", ["tokenizer/vocab.txt", "train-me.arrow", "held-out-1.arrow", "building/plan.txt"])
+def test_files_that_no_build_has_made_are_not_taken_for_its_own(
+    notes: Path, tmp_path: Path, tokenizer: WordPiece, name: str
+) -> None:
+    """A trained tokenizer that lay in the folder was deleted in silence."""
+    mine = tmp_path / "work" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(ConfigError, match=rf"work: {name.removesuffix('/vocab.txt')}: already there.*another folder"):
+        prepared(notes, tmp_path / "work", tokenizer)
+    assert mine.read_text() == "mine"
+    (tmp_path / "free").mkdir()
+    (tmp_path / "free/letters.arrow").write_text("mine")
+    assert prepared(notes, tmp_path / "free", tokenizer).of("train")

@@ -317,3 +317,16 @@ def test_an_index_of_many_shards_takes_no_memory(tmp_path: Path, tokenizer: Word
     assert (total, last.file) == (4000 * shards, f"train-{shards - 1:05d}.arrow")
     assert held < shards  # a tuple of Python objects takes some 400 bytes a shard
     assert peak < 3_000_000  # the checksum is read in pieces of a megabyte
+
+
+@pytest.mark.parametrize("name", ["tokenizer/tokenizer.json", "train-of-thought.arrow", "building/plan.txt"])
+def test_files_in_a_store_that_no_build_has_made_stay(
+    store: Store, notes: Path, tokenizer: WordPiece, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "mine").write_bytes(b"mine")
+    there = remote.RemoteFolder(URL)
+    there.put(tmp_path / "mine", name)
+    with pytest.raises(ConfigError, match=r"s3://bucket/corpus: .*already there"):
+        prepared(notes, URL, tokenizer)
+    assert there.read(name) == b"mine"
+    assert there.names() == [name.split("/")[0]]

@@ -51,6 +51,7 @@ def prepare_corpus(
     Raises:
         CorpusError: a broken input, no document at all, or none left to train on.
         ConfigError: Ray, or what the URL needs, is not installed.
+        ConfigError: `out` holds files that are no corpus's, of names that it would give.
         PreparedCorpusError: `out` holds a corpus made from something else.
         DiskFullError: no room; what is finished is kept.
         StoreError: the store behind the URL fails; what is finished is kept.
