@@ -48,6 +48,7 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
 
     name: ClassVar[TaskName]
     headline: str  # the figure by which the best weights are chosen; more is better
+    figure_scale: ClassVar[float] = 1.0  # what that figure is at best
 
     def __init__(
         self, head: HeadConfig, tokenizer: WordPiece, *, longest: int, class_weights: Float32s | None = None
