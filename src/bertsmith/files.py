@@ -24,6 +24,7 @@ __all__ = [
     "atomic_path",
     "crc32_of",
     "disk_full_named",
+    "expect_file",
     "holder_lives",
     "link_or_copy",
     "locked",
@@ -105,6 +106,19 @@ def make_folder(folder: Path) -> None:
         raise ConfigError(
             f"{folder}: this folder cannot be made ({error.strerror}). Choose another folder for --out."
         ) from None
+
+
+def expect_file(path: Path) -> None:
+    """See that a file can be written, before what it is to hold is computed; its folder is made.
+
+    Raises:
+        ConfigError: it is a folder, or its own cannot be made or written to.
+    """
+    if path.is_dir():
+        raise ConfigError(f"{path}: this is a folder. Choose the name of a file.")
+    make_folder(path.parent)
+    if not os.access(path.parent, os.W_OK):
+        raise ConfigError(f"{path}: its folder cannot be written to. Choose another place.")
 
 
 @contextlib.contextmanager

@@ -90,3 +90,30 @@ def test_a_vocabulary_without_room_and_a_text_without_words_are_told_apart() -> 
 def test_a_language_is_a_code(text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["prepare", str(text), "--out", str(tmp_path / "corpus"), "--language", "english"]) == 2
     assert "codes are such as en, de" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["explain", "nowhere", "a [MASK]"], "page.html"),
+        (["evaluate", "nowhere", "text.txt"], "answers.jsonl"),
+        (["embed", "nowhere", "text.txt"], "vectors.npy"),
+    ],
+)
+def test_where_an_answer_goes_is_seen_to_before_it_is_sought(
+    words: list[str],
+    name: str,
+    text: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(text.parent)
+    (tmp_path / name).mkdir()
+    assert main([*words, "--out", name]) == 2
+    assert f"{name}: this is a folder" in capsys.readouterr().err
+    assert main([*words, "--out", f"new/{name}"]) == 2
+    assert "nowhere" in capsys.readouterr().err, "the model comes after it"
+    assert (tmp_path / "new").is_dir()
+    assert main([*words, "--out", f"text.txt/{name}"]) == 2
+    assert "a file is in the way" in capsys.readouterr().err

@@ -45,9 +45,10 @@ def explain(
         raise ConfigError("--sample has no use without --compare")
     texts = lines_of_file(sample) if sample is not None else []
     from bertsmith.explain.predictor import load
-    from bertsmith.files import write_text
+    from bertsmith.files import expect_file, write_text
 
     several = [choice.strip() for choice in choices.split(",")] if choices else None
+    expect_file(out)
     predictor = load(model)
     explained = predictor.explain(text, pair, question=question, choices=several, top_k=top_k, evidence=evidence)
     explained = predictor.compare(explained, *(compare or ()), sample=texts)
