@@ -220,9 +220,16 @@ def test_fill_answers_as_json_and_as_a_table(tiny_bert, capsys):
 
 
 def test_fill_reads_lines_from_stdin(tiny_bert, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("a [MASK]\n\nthe [MASK]\n"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a [MASK]\n\r\nthe [MASK]\n")))
     answers = run_json(capsys, "fill", tiny_bert, "-")["answers"]
-    assert [each["text"] for each in answers] == ["a [MASK]", "the [MASK]"]
+    assert [each["text"] for each in answers] == ["a [MASK]", "", "the [MASK]"]
+    assert [len(each["masks"]) for each in answers] == [1, 0, 1]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("a [MASK]\n\na für [MASK]\n".encode("latin-1"))))
+    assert main(["fill", str(tiny_bert), "-"]) == 2
+    out, err = capsys.readouterr()
+    assert out.startswith("a [MASK]"), "answered before the next line was read"
+    assert "stdin, line 3: byte 3 is no UTF-8" in err
+    assert "Traceback" not in err
 
 
 def test_embed_writes_a_row_a_line(tiny_bert, notes, capsys):
