@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -117,6 +118,21 @@ def test_files_are_answered_as_they_are_read(folder, capsys, tmp_path):
     assert err.startswith(f'examples: {path}: the text is column "text"'), "before the first answer"
     assert "1 broken example(s) left out, 600 kept" in err
     assert "answering:  600 examples" in err
+
+
+def test_what_is_piped_is_answered_before_there_are_many_lines(folder, capsys, monkeypatch):
+    """Someone may be typing them, or a slow program: the first answer waited for 256 lines."""
+    answered = []
+
+    def typed():
+        for n in range(4):
+            answered.append(capsys.readouterr().out.count("ward"))  # when line n is asked for
+            yield f"ward {n}\n".encode()
+
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=typed()))
+    assert main(["predict", str(folder / "sentiment"), "-"]) == 0
+    assert answered == [0, 1, 0, 2]
+    assert capsys.readouterr().out.count("ward") == 1
 
 
 def test_predict_gives_entities_answers_and_choices(folder, capsys):
