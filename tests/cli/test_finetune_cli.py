@@ -153,6 +153,13 @@ def test_predict_gives_entities_answers_and_choices(folder, capsys):
         assert capsys.readouterr().out.strip()
 
 
+def test_explain_takes_choices_as_predict_does(folder, capsys, tmp_path):
+    words = ["explain", folder / "choose", "the nurse", "--choices", "pains, at last", "was given"]
+    shown = run_json(capsys, *words, "--no-evidence", "--out", tmp_path / "page.html")
+    assert shown["tokens"][0] == "[CLS]"
+    assert (tmp_path / "page.html").stat().st_size
+
+
 def test_evaluate_measures_what_finetune_measured(folder, capsys, tmp_path):
     stored = json.loads((folder / "sentiment" / "training" / "result.json").read_text())["metrics"]
     said = run_json(capsys, "evaluate", folder / "sentiment", folder / "train.csv", "--out", tmp_path / "answers.jsonl")
@@ -173,6 +180,7 @@ def test_evaluate_measures_what_finetune_measured(folder, capsys, tmp_path):
         (["predict", "answer", "--file", "squad.json", "--question", "a"], "--question has no use with --file"),
         (["predict", "answer", "a"], "fine-tuned for answer: give --question too"),
         (["predict", "choose", "a", "--choices", "one"], "--choices needs at least two"),
+        (["explain", "choose", "a", "--out", "a.html", "--choices", "one,another"], "--choices needs at least two"),
         (["predict", "nowhere", "a"], "no such folder"),
         (["predict", "sentiment", "--file", "nowhere.csv"], "there is no such file"),
         (["evaluate", "sentiment", "words.conll"], "words.conll"),
