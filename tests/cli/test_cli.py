@@ -177,7 +177,9 @@ def test_prepare_cleans_what_it_is_asked_to_and_shows_it(notes, capsys):
     assert "dropped: exact duplicate" in shown
     assert [line.split()[1] for line in shown.splitlines() if line.split()[0] in ("read", "kept")] == ["21", "3"]
     assert main([*words, "--out", "corpus", "--preview-cleaning", "100"]) == 0
-    assert capsys.readouterr().out.count("notes.txt") == 3
+    out, err = capsys.readouterr()
+    assert out.count("notes.txt") == 3
+    assert "fewer in a sample than in the whole corpus" in err
     assert "no step of cleaning" in complaint(capsys, *words[:-2], "--out", "x", "--preview-cleaning", "9")
 
 
