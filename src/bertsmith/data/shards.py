@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from bertsmith.errors import PreparedCorpusError
 from bertsmith.files import atomic_path, crc32_of, unsealed
+from bertsmith.text.sources import CORPUS_MARKS
 
 FORMAT_VERSION = 2
 INDEX = "index.arrow"
@@ -248,8 +249,8 @@ def open_index(path: Path, manifest: dict[str, Any]) -> ShardIndex:
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether the folder holds a finished prepared corpus."""
-    return (folder / "manifest.json").exists()
+    """Whether the folder holds a finished prepared corpus, or one of which no more than a file is gone."""
+    return (folder / "manifest.json").exists() and any((folder / mark).exists() for mark in CORPUS_MARKS)
 
 
 def open_shard(path: Path) -> Shard:

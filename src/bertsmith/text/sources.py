@@ -34,8 +34,9 @@ def known_endings(formats: Mapping[str, str] = FORMATS) -> str:
 NOT_TEXT = {".json", ".pdf", ".doc", ".docx", ".xls", ".xlsx", ".zip", ".tar", ".tgz", ".arrow", ".feather"}
 
 
+CORPUS_MARKS = ("token_counts.npy", "index.arrow")  # of a finished prepared corpus; others have a manifest.json too
 # A run folder, an unfinished prepared corpus, a finished one.
-OWN_MARKS = ("training/lock", "building/made-from.json", "token_counts.npy")
+OWN_MARKS = ("training/lock", "building/made-from.json", *CORPUS_MARKS)
 
 
 @dataclass(frozen=True)
