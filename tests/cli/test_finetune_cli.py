@@ -9,6 +9,7 @@ import pytest
 
 from bertsmith.cli.main import main
 from bertsmith.inference.predictor import load
+from bertsmith.model.half import can_halve
 from bertsmith.tasks.finetuning import BLOCK
 
 QUICK = ["--steps", "2", "--batch-size", "4", "--precision", "float32"]
@@ -169,6 +170,15 @@ def test_evaluate_measures_what_finetune_measured(folder, capsys, tmp_path):
     assert [len(answer["probabilities"]) for answer in answers] == [2] * 6
     assert main(["evaluate", str(folder / "tag"), str(folder / "words.conll")]) == 0
     assert "f1" in capsys.readouterr().out
+
+
+def test_evaluate_has_the_precision_of_answers(folder, capsys):
+    words = ["evaluate", folder / "sentiment", folder / "train.csv"]
+    assert "float16 is for answers" in complaint(capsys, *words, "--suite", "glue", "--precision", "float16")
+    if can_halve():
+        assert run_json(capsys, *words, "--precision", "float16")["examples"] == 6
+    else:
+        assert "float16 is for x86 processors" in complaint(capsys, *words, "--precision", "float16")
 
 
 @pytest.mark.parametrize(
