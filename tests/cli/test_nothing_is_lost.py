@@ -39,6 +39,23 @@ def test_import_and_tokenizer_train_write_over_no_model(
     assert files_of(out) == before
 
 
+def test_an_import_that_was_killed_is_done_again_by_the_same_words(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights came first, and with them alone the folder was refused."""
+
+    def dies(*_: object) -> None:
+        raise BertsmithError("killed here")
+
+    words = ["import", str(tiny_bert), "--out", str(tmp_path / "copy")]
+    with monkeypatch.context() as patch:
+        patch.setattr(WordPiece, "save", dies)
+        assert main(words) != 0
+    assert main(words) == 0
+    assert main(["import", str(tmp_path / "nowhere"), "--out", str(tmp_path / "new")]) == 2
+    assert not (tmp_path / "new").exists()
+
+
 def test_embed_writes_over_no_text(tiny_bert: Path, text: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = text.read_bytes()
     assert main(["embed", str(tiny_bert), str(text), "--out", str(text)]) == 2

@@ -24,11 +24,11 @@ def import_(
         raise InputError(f"--out {out} is the source itself; choose another folder")
     if (out / "model.safetensors").exists():
         raise InputError(f"--out {out} holds a model already; choose another folder")
-    make_folder(out)
     bert, report = read_model_folder(source, allow_pickle=True)
     tokenizer = WordPiece.load(source)
-    write_model_folder(bert, out)
+    make_folder(out)
     tokenizer.save(out)
+    write_model_folder(bert, out)  # the weights last: with them the folder is whole, and refused to another import
     say = reporter().say
     say(f"{out}: {', '.join(('encoder', *bert.parts))}; {sum(p.numel() for p in bert.parameters()):,} weights")
     for label, names in (("absent", report.absent), ("task head left out", report.task_heads)):
