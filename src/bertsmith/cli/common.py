@@ -39,7 +39,7 @@ TokenizerFolder = Annotated[
     Path | None,
     Parameter(help="Folder of a finished tokenizer; if not given, one is trained on the corpus."),
 ]
-Model = Annotated[Path, Parameter(help="A run folder, or any Hugging Face BERT folder.")]
+Model = Annotated[Path, Parameter(help="A run folder, or any Hugging Face BERT or ModernBERT folder.")]
 PRECISION_HELP = (
     "float32 gives the numbers of transformers; bfloat16, on processors that have it, is up to twice as fast "
     "and right to about three digits; float16 keeps the weights so, right to four digits, faster for short texts "

@@ -10,7 +10,9 @@ from bertsmith.errors import InputError
 
 
 def import_(
-    source: Annotated[Path, Parameter(help="Hugging Face BERT folder: safetensors or pytorch_model.bin.")],
+    source: Annotated[
+        Path, Parameter(help="Hugging Face BERT or ModernBERT folder: safetensors or pytorch_model.bin.")
+    ],
     *,
     out: Annotated[Path, Parameter(help="The folder to write.")],
     config: ConfigFile = None,

@@ -46,7 +46,7 @@ def export(
     """Export a model folder; if it loses too much, nothing is left.
 
     Args:
-        model: a run folder, or any Hugging Face BERT folder.
+        model: a run folder, or any Hugging Face BERT or ModernBERT folder.
         to: what it becomes.
         out: the folder to make.
         dev: data on which the score is measured before and after: labelled examples of a fine-tuned model's task, text

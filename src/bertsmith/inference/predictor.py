@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def load(folder: str | os.PathLike[str], *, precision: PredictionPrecision = "float32") -> Predictor:
-    """Open a run folder, any Hugging Face BERT folder, or what `bertsmith export --to onnx` made of one.
+    """Open a run folder, any Hugging Face BERT or ModernBERT folder, or what `bertsmith export --to onnx` made of one.
 
     Args:
         folder: `config.json`, the weights and the tokenizer. With `model.onnx` in place of weights ONNX Runtime
