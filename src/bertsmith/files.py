@@ -122,11 +122,11 @@ def expect_file(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
+def locked(folder: Path | str, path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
     """Keep a folder for this process until the block ends, however it ends.
 
     Args:
-        folder: what is kept; for the message.
+        folder: what is kept, a folder or a URL; for the message.
         path: the lock, a file that is made if it is not there.
         wait_s: how long to wait for another process that has it.
 

@@ -16,11 +16,12 @@ from bertsmith import remote
 from bertsmith.config import CorpusConfig, PretrainConfig, TokenizerConfig
 from bertsmith.data import remote_corpus, units
 from bertsmith.data.cache import ShardCache
+from bertsmith.data.output import output_of
 from bertsmith.data.prepare import prepare_corpus
 from bertsmith.data.remote_corpus import open_place
 from bertsmith.data.shards import FORMAT_VERSION, PreparedCorpus, ShardEntry, ShardIndex, open_corpus
-from bertsmith.errors import ConfigError, PreparedCorpusError, StoreError
-from bertsmith.files import crc32_of, sealed, write_json
+from bertsmith.errors import BertsmithError, ConfigError, PreparedCorpusError, StoreError
+from bertsmith.files import crc32_of, locked, sealed, write_json
 from bertsmith.prepare_config import PrepareConfig
 from bertsmith.progress import Silent
 from bertsmith.text.wordpiece import WordPiece
@@ -330,3 +331,10 @@ def test_files_in_a_store_that_no_build_has_made_stay(
         prepared(notes, URL, tokenizer)
     assert there.read(name) == b"mine"
     assert there.names() == [name.split("/")[0]]
+
+
+def test_a_url_that_another_run_has_is_named_as_it_was_given(notes: Path, tmp_path: Path, tokenizer: WordPiece) -> None:
+    url = "memory://held/corpus"
+    lock = output_of(url, tmp_path).folder / "building/lock"
+    with locked(url, lock), pytest.raises(BertsmithError, match="memory://held/corpus: another run is writing"):
+        prepared(notes, url, tokenizer, staging=str(tmp_path))

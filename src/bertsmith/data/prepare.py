@@ -62,7 +62,7 @@ def prepare_corpus(
     output = output_of(out, Path(making.staging) if making.staging else None)
     done = is_prepared_place(output.place)
     if not done:
-        with locked(Path(output.place), output.folder / BUILDING / "lock"):
+        with locked(output.place, output.folder / BUILDING / "lock"):
             if not is_prepared_place(output.place):  # another process may have come to its end before it was locked
                 with engine_of(making.engine, config.workers) as engine:
                     build = Build(corpus, sources, wanted, output, engine, config, making, cleaning, reporter)
