@@ -1,12 +1,15 @@
 """The README's commands and Python run as written, but for a smaller model and budget from the environment."""
 
+import ast
 import gzip
 import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import fsspec
+import numpy as np
 import pytest
 
 from bertsmith.cli.main import main
@@ -75,7 +78,40 @@ def test_every_command_runs(place: Path, monkeypatch: pytest.MonkeyPatch, capsys
         assert main(words) == 0, f"{command}\n{capsys.readouterr().err}"
 
 
-def test_the_python_runs(place: Path, tiny_bert: Path) -> None:
+def run_python(block: str, names: dict[str, Any]) -> dict[str, Any]:
+    """What each line that is an expression gives, by its text."""
+    given = {}
+    for node in ast.parse(block).body:
+        line = ast.get_source_segment(block, node) or ""
+        if isinstance(node, ast.Expr):
+            exec(f"given = {line}", names)
+            given[line] = names["given"]
+        else:
+            exec(line, names)
+    return given
+
+
+def test_the_python_runs_and_gives_what_is_said_beside_it(place: Path, tiny_bert: Path) -> None:
     (place / "my-bert").symlink_to(tiny_bert)
+    names: dict[str, Any] = {"texts": ["the pains", "a nurse"], "labels": ["bad", "good"]}
+    given: dict[str, Any] = {}
     for block in blocks("python"):
-        exec(compile(block, "README.md", "exec"), {"texts": ["the pains", "a nurse"], "labels": ["bad", "good"]})
+        given |= run_python(block, names)
+    layers, heads, width = 2, 2, 16
+    assert given['classifier.predict_proba(["a new text"])'].shape == (1, 2)
+    assert (place / "my-task/model.safetensors").exists()
+    vectors = given['bert.embed(["one text", "another"])']
+    assert (vectors.shape, vectors.dtype) == ((2, width), np.float32)
+    shares = [fill.probability for fill in given['bert.fill("The patient was given [MASK].")']]
+    assert shares == sorted(shares, reverse=True)
+    theirs = given['pipeline("fill-mask", model="my-bert")']("The patient was given [MASK].")
+    assert [each["score"] for each in theirs] == pytest.approx(shares, abs=1e-5)
+    answers = given['task.classify(["one text", "another"])']
+    assert [set(answer.probabilities) for answer in answers] == [{"bad", "good"}] * 2
+    tokens = len(names["explained"].recording.tokens)
+    assert given["explained.recording.layers[0].weights"].shape == (heads, tokens, tokens)
+    assert given["explained.evidence[0].integrated"].shape == (tokens,)
+    cka, attention = given["compared.beside[0].cka, compared.beside[0].attention"]
+    assert (cka.shape, attention.shape) == ((layers + 1,), (layers, heads))
+    assert "<html" in (place / "page.html").read_text(encoding="utf-8")
+    assert "<svg" in (place / "head.svg").read_text(encoding="utf-8")

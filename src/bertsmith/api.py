@@ -74,7 +74,7 @@ def finetune(
 
     Args:
         task: "classify", "sentiment" (its preset), "regress", "tag", "answer" or "choose".
-        model: a run folder, or any Hugging Face BERT folder.
+        model: a run folder, or any Hugging Face BERT or ModernBERT folder.
         train: labelled examples: files, or a DataFrame, a `datasets` table, a list.
         dev: examples to evaluate on; if not given, a share of the training examples is kept for that.
         out: the run folder, a Hugging Face model folder when it is done.

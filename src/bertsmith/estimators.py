@@ -46,7 +46,7 @@ class _FineTuned(BaseEstimator):  # type: ignore[misc]
     """What the five have in common.
 
     Args:
-        model: a run folder, or any Hugging Face BERT folder, to begin with.
+        model: a run folder, or any Hugging Face BERT or ModernBERT folder, to begin with.
         epochs, batch_size, learning_rate, layer_decay, freeze_layers, feature_layers, class_weights,
             max_length_tokens, seed, precision: as the options of `bertsmith finetune`; None for what they default to.
         verbose: show progress on stderr.

@@ -24,6 +24,7 @@ __all__ = [
     "atomic_path",
     "crc32_of",
     "disk_full_named",
+    "expect_file",
     "holder_lives",
     "link_or_copy",
     "locked",
@@ -107,12 +108,25 @@ def make_folder(folder: Path) -> None:
         ) from None
 
 
+def expect_file(path: Path) -> None:
+    """See that a file can be written, before what it is to hold is computed; its folder is made.
+
+    Raises:
+        ConfigError: it is a folder, or its own cannot be made or written to.
+    """
+    if path.is_dir():
+        raise ConfigError(f"{path}: this is a folder. Choose the name of a file.")
+    make_folder(path.parent)
+    if not os.access(path.parent, os.W_OK):
+        raise ConfigError(f"{path}: its folder cannot be written to. Choose another place.")
+
+
 @contextlib.contextmanager
-def locked(folder: Path, path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
+def locked(folder: Path | str, path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
     """Keep a folder for this process until the block ends, however it ends.
 
     Args:
-        folder: what is kept; for the message.
+        folder: what is kept, a folder or a URL; for the message.
         path: the lock, a file that is made if it is not there.
         wait_s: how long to wait for another process that has it.
 

@@ -177,7 +177,9 @@ def test_prepare_cleans_what_it_is_asked_to_and_shows_it(notes, capsys):
     assert "dropped: exact duplicate" in shown
     assert [line.split()[1] for line in shown.splitlines() if line.split()[0] in ("read", "kept")] == ["21", "3"]
     assert main([*words, "--out", "corpus", "--preview-cleaning", "100"]) == 0
-    assert capsys.readouterr().out.count("notes.txt") == 3
+    out, err = capsys.readouterr()
+    assert out.count("notes.txt") == 3
+    assert "fewer in a sample than in the whole corpus" in err
     assert "no step of cleaning" in complaint(capsys, *words[:-2], "--out", "x", "--preview-cleaning", "9")
 
 
@@ -220,9 +222,16 @@ def test_fill_answers_as_json_and_as_a_table(tiny_bert, capsys):
 
 
 def test_fill_reads_lines_from_stdin(tiny_bert, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("a [MASK]\n\nthe [MASK]\n"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a [MASK]\n\r\nthe [MASK]\n")))
     answers = run_json(capsys, "fill", tiny_bert, "-")["answers"]
-    assert [each["text"] for each in answers] == ["a [MASK]", "the [MASK]"]
+    assert [each["text"] for each in answers] == ["a [MASK]", "", "the [MASK]"]
+    assert [len(each["masks"]) for each in answers] == [1, 0, 1]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("a [MASK]\n\na für [MASK]\n".encode("latin-1"))))
+    assert main(["fill", str(tiny_bert), "-"]) == 2
+    out, err = capsys.readouterr()
+    assert out.startswith("a [MASK]"), "answered before the next line was read"
+    assert "stdin, line 3: byte 3 is no UTF-8" in err
+    assert "Traceback" not in err
 
 
 def test_embed_writes_a_row_a_line(tiny_bert, notes, capsys):

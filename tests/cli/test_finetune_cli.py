@@ -3,11 +3,13 @@
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from bertsmith.cli.main import main
 from bertsmith.inference.predictor import load
+from bertsmith.model.half import can_halve
 from bertsmith.tasks.finetuning import BLOCK
 
 QUICK = ["--steps", "2", "--batch-size", "4", "--precision", "float32"]
@@ -119,6 +121,21 @@ def test_files_are_answered_as_they_are_read(folder, capsys, tmp_path):
     assert "answering:  600 examples" in err
 
 
+def test_what_is_piped_is_answered_before_there_are_many_lines(folder, capsys, monkeypatch):
+    """Someone may be typing them, or a slow program: the first answer waited for 256 lines."""
+    answered = []
+
+    def typed():
+        for n in range(4):
+            answered.append(capsys.readouterr().out.count("ward"))  # when line n is asked for
+            yield f"ward {n}\n".encode()
+
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=typed()))
+    assert main(["predict", str(folder / "sentiment"), "-"]) == 0
+    assert answered == [0, 1, 0, 2]
+    assert capsys.readouterr().out.count("ward") == 1
+
+
 def test_predict_gives_entities_answers_and_choices(folder, capsys):
     (tags,) = run_json(capsys, "predict", folder / "tag", "the pains.")["predictions"]
     assert len(tags["tags"]) == 3
@@ -137,6 +154,13 @@ def test_predict_gives_entities_answers_and_choices(folder, capsys):
         assert capsys.readouterr().out.strip()
 
 
+def test_explain_takes_choices_as_predict_does(folder, capsys, tmp_path):
+    words = ["explain", folder / "choose", "the nurse", "--choices", "pains, at last", "was given"]
+    shown = run_json(capsys, *words, "--no-evidence", "--out", tmp_path / "page.html")
+    assert shown["tokens"][0] == "[CLS]"
+    assert (tmp_path / "page.html").stat().st_size
+
+
 def test_evaluate_measures_what_finetune_measured(folder, capsys, tmp_path):
     stored = json.loads((folder / "sentiment" / "training" / "result.json").read_text())["metrics"]
     said = run_json(capsys, "evaluate", folder / "sentiment", folder / "train.csv", "--out", tmp_path / "answers.jsonl")
@@ -148,6 +172,15 @@ def test_evaluate_measures_what_finetune_measured(folder, capsys, tmp_path):
     assert "f1" in capsys.readouterr().out
 
 
+def test_evaluate_has_the_precision_of_answers(folder, capsys):
+    words = ["evaluate", folder / "sentiment", folder / "train.csv"]
+    assert "float16 is for answers" in complaint(capsys, *words, "--suite", "glue", "--precision", "float16")
+    if can_halve():
+        assert run_json(capsys, *words, "--precision", "float16")["examples"] == 6
+    else:
+        assert "float16 is for x86 processors" in complaint(capsys, *words, "--precision", "float16")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -157,6 +190,7 @@ def test_evaluate_measures_what_finetune_measured(folder, capsys, tmp_path):
         (["predict", "answer", "--file", "squad.json", "--question", "a"], "--question has no use with --file"),
         (["predict", "answer", "a"], "fine-tuned for answer: give --question too"),
         (["predict", "choose", "a", "--choices", "one"], "--choices needs at least two"),
+        (["explain", "choose", "a", "--out", "a.html", "--choices", "one,another"], "--choices needs at least two"),
         (["predict", "nowhere", "a"], "no such folder"),
         (["predict", "sentiment", "--file", "nowhere.csv"], "there is no such file"),
         (["evaluate", "sentiment", "words.conll"], "words.conll"),

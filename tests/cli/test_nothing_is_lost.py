@@ -39,6 +39,23 @@ def test_import_and_tokenizer_train_write_over_no_model(
     assert files_of(out) == before
 
 
+def test_an_import_that_was_killed_is_done_again_by_the_same_words(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights came first, and with them alone the folder was refused."""
+
+    def dies(*_: object) -> None:
+        raise BertsmithError("killed here")
+
+    words = ["import", str(tiny_bert), "--out", str(tmp_path / "copy")]
+    with monkeypatch.context() as patch:
+        patch.setattr(WordPiece, "save", dies)
+        assert main(words) != 0
+    assert main(words) == 0
+    assert main(["import", str(tmp_path / "nowhere"), "--out", str(tmp_path / "new")]) == 2
+    assert not (tmp_path / "new").exists()
+
+
 def test_embed_writes_over_no_text(tiny_bert: Path, text: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = text.read_bytes()
     assert main(["embed", str(tiny_bert), str(text), "--out", str(text)]) == 2
@@ -90,3 +107,30 @@ def test_a_vocabulary_without_room_and_a_text_without_words_are_told_apart() -> 
 def test_a_language_is_a_code(text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["prepare", str(text), "--out", str(tmp_path / "corpus"), "--language", "english"]) == 2
     assert "codes are such as en, de" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["explain", "nowhere", "a [MASK]"], "page.html"),
+        (["evaluate", "nowhere", "text.txt"], "answers.jsonl"),
+        (["embed", "nowhere", "text.txt"], "vectors.npy"),
+    ],
+)
+def test_where_an_answer_goes_is_seen_to_before_it_is_sought(
+    words: list[str],
+    name: str,
+    text: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(text.parent)
+    (tmp_path / name).mkdir()
+    assert main([*words, "--out", name]) == 2
+    assert f"{name}: this is a folder" in capsys.readouterr().err
+    assert main([*words, "--out", f"new/{name}"]) == 2
+    assert "nowhere" in capsys.readouterr().err, "the model comes after it"
+    assert (tmp_path / "new").is_dir()
+    assert main([*words, "--out", f"text.txt/{name}"]) == 2
+    assert "a file is in the way" in capsys.readouterr().err

@@ -22,6 +22,7 @@ from bertsmith.data.cleaning.preview import preview_cleaning
 from bertsmith.data.cleaning.survey import EXACT, KEPT, NEAR, count_lines, survey
 from bertsmith.data.cleaning.words import words_of
 from bertsmith.data.prepare import prepare_corpus
+from bertsmith.data.sample import sample_documents
 from bertsmith.data.shards import PreparedCorpus
 from bertsmith.errors import BertsmithError, ConfigError, CorpusError, PreparedCorpusError
 from bertsmith.prepare_config import PrepareConfig
@@ -442,6 +443,28 @@ def test_a_preview_reads_no_more_than_it_says(notes: Path) -> None:
     config = CleaningConfig(drop_duplicates="exact")
     found = preview_cleaning([str(notes)], cleaning=Cleaning(config), reading=CorpusConfig(), documents=30)
     assert found.account["read"]["documents"] == 30
+
+
+@pytest.mark.parametrize("documents", [7, 90])
+def test_a_sample_of_many_short_files_is_spread_and_has_what_was_asked_for(tmp_path: Path, documents: int) -> None:
+    """It was of every second of the files alone, or of the last ones."""
+    for index in range(100):
+        (tmp_path / f"{index:02d}.txt").write_text(f"Document {index}.")
+    config = CleaningConfig(drop_duplicates="exact")
+    found = preview_cleaning([str(tmp_path)], cleaning=Cleaning(config), reading=CorpusConfig(), documents=documents)
+    assert found.account["read"]["documents"] == documents
+    sample = sample_documents([str(tmp_path)], CorpusConfig(), documents)
+    numbers = [int(Path(source).stem) for source in sample.sources]
+    assert numbers == sorted(set(numbers))
+    assert numbers[0] < 100 / 7
+    assert max(np.diff(numbers)) <= -(-100 // 7)
+
+
+def test_a_sample_takes_of_a_long_file_what_the_short_ones_have_not(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("\n\n".join(f"Document {index}." for index in range(50)))
+    (tmp_path / "b.txt").write_text("The only one.")
+    sample = sample_documents([str(tmp_path)], CorpusConfig(), 30)
+    assert sample.texts == [*(f"Document {index}." for index in range(29)), "The only one."]
 
 
 def test_options_that_do_nothing_are_refused() -> None:

@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from bertsmith.config import CorpusConfig, TokenizerConfig
 from bertsmith.data import build, units
 from bertsmith.data.prepare import prepare_corpus
+from bertsmith.data.remote_corpus import is_prepared_place
 from bertsmith.data.shards import PreparedCorpus, open_corpus
 from bertsmith.errors import BertsmithError, ConfigError, CorpusError, PreparedCorpusError
 from bertsmith.files import sealed
@@ -250,6 +252,21 @@ def test_what_bertsmith_wrote_is_no_text(notes: Path, tmp_path: Path, tokenizer:
         prepared(notes / "corpus", tmp_path / "of-a-corpus", tokenizer)
 
 
+def test_a_manifest_of_someone_elses_makes_no_prepared_corpus(
+    notes: Path, tmp_path: Path, tokenizer: WordPiece
+) -> None:
+    """A folder of text with one was taken for a damaged corpus, and could not be trained on."""
+    (notes / "manifest.json").write_text('{"name": "a site"}')
+    fsspec.filesystem("memory").pipe("/someone/text/manifest.json", b"{}")
+    assert not is_prepared_place(str(notes))
+    assert not is_prepared_place("memory://someone/text")
+    folder = prepared(notes, tmp_path / "corpus", tokenizer).folder
+    for gone in ("token_counts.npy", "index.arrow"):
+        (folder / gone).rename(tmp_path / gone)
+        assert is_prepared_place(str(folder)), "it is damaged, which is told when it is opened"
+        (tmp_path / gone).rename(folder / gone)
+
+
 def test_a_manifest_of_another_version_or_without_a_key_is_an_error(
     notes: Path, tmp_path: Path, tokenizer: WordPiece
 ) -> None:
@@ -283,3 +300,21 @@ def test_a_kill_after_the_manifest_leaves_no_units_behind(notes: Path, tmp_path:
     (corpus.folder / "building/unit-000000-000000.arrow").touch()
     prepared(notes, tmp_path / "corpus", tokenizer)
     assert not (corpus.folder / "building").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["tokenizer/vocab.txt", "train-me.arrow", "held-out-1.arrow", "building/plan.txt", "manifest.json"]
+)
+def test_files_that_no_build_has_made_are_not_taken_for_its_own(
+    notes: Path, tmp_path: Path, tokenizer: WordPiece, name: str
+) -> None:
+    """A trained tokenizer that lay in the folder was deleted in silence."""
+    mine = tmp_path / "work" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(ConfigError, match=rf"work: {name.removesuffix('/vocab.txt')}: already there.*another folder"):
+        prepared(notes, tmp_path / "work", tokenizer)
+    assert mine.read_text() == "mine"
+    (tmp_path / "free").mkdir()
+    (tmp_path / "free/letters.arrow").write_text("mine")
+    assert prepared(notes, tmp_path / "free", tokenizer).of("train")

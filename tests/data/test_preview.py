@@ -81,10 +81,13 @@ def test_the_command_shows_rows_and_figures(corpus, tiny_bert, capsys, monkeypat
     monkeypatch.setenv("COLUMNS", "200")
     words = ["preview", str(corpus), "--tokenizer", str(tiny_bert), "--max-length-tokens", "48", "--rows", "2"]
     assert main(words) == 0
-    shown = capsys.readouterr().out
+    shown, err = capsys.readouterr()
+    assert "rows of --max-length-tokens 48; 60% of the budget before long rows goes to shorter ones" in err
     assert "row 2: " in shown
     assert "[MASK]→" in shown
     assert "tokens to be guessed" in shown
+    assert main([*words, "--early-share", "0"]) == 0
+    assert "shorter ones" not in capsys.readouterr().err
     assert main([*words, "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     expected = preview_rows(

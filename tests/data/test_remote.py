@@ -16,11 +16,12 @@ from bertsmith import remote
 from bertsmith.config import CorpusConfig, PretrainConfig, TokenizerConfig
 from bertsmith.data import remote_corpus, units
 from bertsmith.data.cache import ShardCache
+from bertsmith.data.output import output_of
 from bertsmith.data.prepare import prepare_corpus
 from bertsmith.data.remote_corpus import open_place
 from bertsmith.data.shards import FORMAT_VERSION, PreparedCorpus, ShardEntry, ShardIndex, open_corpus
-from bertsmith.errors import ConfigError, PreparedCorpusError, StoreError
-from bertsmith.files import crc32_of, sealed, write_json
+from bertsmith.errors import BertsmithError, ConfigError, PreparedCorpusError, StoreError
+from bertsmith.files import crc32_of, locked, sealed, write_json
 from bertsmith.prepare_config import PrepareConfig
 from bertsmith.progress import Silent
 from bertsmith.text.wordpiece import WordPiece
@@ -317,3 +318,23 @@ def test_an_index_of_many_shards_takes_no_memory(tmp_path: Path, tokenizer: Word
     assert (total, last.file) == (4000 * shards, f"train-{shards - 1:05d}.arrow")
     assert held < shards  # a tuple of Python objects takes some 400 bytes a shard
     assert peak < 3_000_000  # the checksum is read in pieces of a megabyte
+
+
+@pytest.mark.parametrize("name", ["tokenizer/tokenizer.json", "train-of-thought.arrow", "building/plan.txt"])
+def test_files_in_a_store_that_no_build_has_made_stay(
+    store: Store, notes: Path, tokenizer: WordPiece, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "mine").write_bytes(b"mine")
+    there = remote.RemoteFolder(URL)
+    there.put(tmp_path / "mine", name)
+    with pytest.raises(ConfigError, match=r"s3://bucket/corpus: .*already there"):
+        prepared(notes, URL, tokenizer)
+    assert there.read(name) == b"mine"
+    assert there.names() == [name.split("/")[0]]
+
+
+def test_a_url_that_another_run_has_is_named_as_it_was_given(notes: Path, tmp_path: Path, tokenizer: WordPiece) -> None:
+    url = "memory://held/corpus"
+    lock = output_of(url, tmp_path).folder / "building/lock"
+    with locked(url, lock), pytest.raises(BertsmithError, match="memory://held/corpus: another run is writing"):
+        prepared(notes, url, tokenizer, staging=str(tmp_path))

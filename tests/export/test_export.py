@@ -6,16 +6,18 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from bertsmith.cli.main import main
-from bertsmith.errors import BertsmithError
+from bertsmith.errors import BertsmithError, CorpusError
 from bertsmith.export import gate, graph
 from bertsmith.export.quantise import quantise_dynamic
 from bertsmith.export.run import export
 from bertsmith.inference.predictor import load
+from bertsmith.progress import Silent
 from export.models import HEADS, alone
 
 LONG_RUN = pytest.mark.skipif("BERTSMITH_KILLS" not in os.environ, reason="more of the same: make faults")
@@ -217,3 +219,29 @@ def test_help_loads_no_torch():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "--max-loss" in run.stdout
     assert run.stdout.splitlines()[-1] == "False"
+
+
+def test_a_loss_is_a_share_of_the_figures_best_whatever_the_task_tells_it_in(folder_of, tmp_path):
+    """F1 of answers is told in percent: 0.01 of it is a point, not a hundredth of one."""
+    folder = folder_of("bert", "answer")
+    questions = [{"id": "1", "question": "who?", "answers": [{"text": "nurse", "answer_start": 2}]}]
+    squad = {"data": [{"paragraphs": [{"context": "a nurse in the ward", "qas": questions}]}]}
+    (tmp_path / "squad.json").write_text(json.dumps(squad))
+    model = load(folder)
+    material = gate.material_for(model, [str(tmp_path / "squad.json")], gate.LabelledConfig(), Silent())
+    verdict = gate.compare(model, model, material)
+    lost = replace(verdict, before=80.0, after=79.5)
+    assert (lost.figure, lost.loss) == ("f1", pytest.approx(0.005))
+    lost.check(0.01, exact=False)
+    with pytest.raises(BertsmithError, match=r"loses 0\.0150 of the f1"):
+        replace(lost, after=78.5).check(0.01, exact=False)
+
+
+def test_without_the_figure_that_counts_no_other_is_taken_for_it(folder_of, tmp_path):
+    """Of one example there is no correlation; the squared error, of which less is better, stood in for it."""
+    folder = folder_of("bert", "regress")
+    (tmp_path / "dev.csv").write_text("text,score\nthe pains,2.5\n")
+    model = load(folder)
+    material = gate.material_for(model, [str(tmp_path / "dev.csv")], gate.LabelledConfig(), Silent())
+    with pytest.raises(CorpusError, match=r"--dev: there is no pearson of these 1 example"):
+        gate.compare(model, model, material)

@@ -179,9 +179,11 @@ def test_an_overloaded_and_a_lost_server_are_told_and_asked_again(opened, models
 def test_a_key_is_asked_for_and_never_kept(browser, opened, models):
     with serving({"bert": models["bert"]}, key=("a-key",)) as (url, _):
         page = opened(url=url, wait="#key", expected="401")
+        assert page.locator("#wrong-key").count() == 0
         page.fill("#key", "wrong")
         page.click("#send-key")
-        page.wait_for_function("() => document.querySelector('#key')?.value === ''")
+        page.wait_for_selector("#wrong-key")
+        assert page.input_value("#key") == ""
         page.fill("#key", "a-key")
         page.keyboard.press("Enter")
         page.wait_for_selector(".stage")

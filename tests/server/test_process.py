@@ -159,6 +159,7 @@ def test_a_port_that_is_taken_is_told(tiny_bert, capsys):
     [
         (["gone"], "gone"),
         (["gone", "--host", "0.0.0.0"], "give --key"),
+        (["gone", "--host", "no..name", "--key", "k"], "host no..name: no address is known by this name"),
         (["gone", "--key", "a b"], "a key is"),
         (["gone", "--queue", "0"], "queue"),
     ],

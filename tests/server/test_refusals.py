@@ -141,6 +141,16 @@ def test_without_a_key_only_names_of_loopback_are_answered(models):
     assert status("models.example", key=("k",)) == 401
 
 
+def test_the_host_that_it_was_told_to_listen_on_is_a_name_of_it(models):
+    """Of 127.0.0.2, which is loopback too, everything was refused."""
+    send = lambda client, service: client.get("/v1/models", headers={"host": "127.0.0.2:8000"})  # noqa: E731
+    assert ask(models, send, host="127.0.0.2").status_code == 200
+    refused = ask(models, send, host="127.0.0.3")
+    assert refused.status_code == 421
+    assert "127.0.0.3" in refused.text
+    assert ServeConfig(host="::1").address == "[::1]"
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.org"])
 def test_beyond_loopback_a_key_is_needed_unless_it_is_said_that_none_is(host):
     with pytest.raises(ConfigError, match="give --key"):

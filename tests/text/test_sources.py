@@ -151,3 +151,20 @@ def test_a_store_that_lets_nobody_list_is_told_with_what_to_do(
 def test_a_url_of_no_known_kind_is_refused() -> None:
     with pytest.raises(CorpusError, match=r"nosuch://bucket/text: no URL of a known kind \(Protocol not known: nosuch"):
         list_sources(["nosuch://bucket/text"])
+
+
+def test_a_tokenizers_vocabulary_is_no_text(folder):
+    """Nor is a model's, imported or exported, in a folder or a store; a vocab.txt without a tokenizer is."""
+    import fsspec
+
+    (folder / "words").mkdir()
+    (folder / "words/vocab.txt").write_text("text")
+    (folder / "model").mkdir()
+    for name in ("vocab.txt", "tokenizer_config.json", "tokenizer.json"):
+        (folder / "model" / name).write_text("{}")
+    shown = ["a.jsonl.gz", "b.txt", "c.parquet", "vocab.txt"]
+    assert names(folder) == shown
+    fsspec.filesystem("memory").put(str(folder), "/with-a-model", recursive=True)
+    assert names("memory://with-a-model") == shown
+    with pytest.raises(CorpusError, match="a model, a tokenizer"):
+        names(folder / "model")

@@ -39,16 +39,13 @@ TokenizerFolder = Annotated[
     Path | None,
     Parameter(help="Folder of a finished tokenizer; if not given, one is trained on the corpus."),
 ]
-Model = Annotated[Path, Parameter(help="A run folder, or any Hugging Face BERT folder.")]
-PrecisionOption = Annotated[
-    PredictionPrecision,
-    Parameter(
-        help="float32 gives the numbers of transformers; bfloat16, on processors that have it, is up to twice as fast "
-        "and right to about three digits; float16 keeps the weights so, right to four digits, faster for short texts "
-        "where there is AVX2 alone; auto takes what is fastest here, bfloat16 by a "
-        "measurement, float16 by the processor."
-    ),
-]
+Model = Annotated[Path, Parameter(help="A run folder, or any Hugging Face BERT or ModernBERT folder.")]
+PRECISION_HELP = (
+    "float32 gives the numbers of transformers; bfloat16, on processors that have it, is up to twice as fast "
+    "and right to about three digits; float16 keeps the weights so, right to four digits, faster for short texts "
+    "where there is AVX2 alone; auto takes what is fastest here, bfloat16 by a measurement, float16 by the processor."
+)
+PrecisionOption = Annotated[PredictionPrecision, Parameter(help=PRECISION_HELP)]
 
 PrepareOptions = Annotated[PrepareConfig, Parameter(name="*", group=Group("Preparing", sort_key=20))]
 CorpusOptions = Annotated[CorpusConfig, Parameter(name="*", group=Group("Reading text", sort_key=30))]

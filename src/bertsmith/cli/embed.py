@@ -25,18 +25,19 @@ def embed(
         if file == "-":
             raise InputError("texts from stdin need --out vectors.npy, or --json to print their vectors")
         out = Path(file).with_suffix(".npy")
-    if out is not None and out.exists() and (out.suffix != ".npy" or out.is_dir()):
+    if out is not None and out.is_file() and out.suffix != ".npy":
         raise InputError(f"--out {out} is there already and no .npy file; choose another name")
     texts = lines_of_file(file)
 
     import numpy as np
 
-    from bertsmith.files import atomic_path
+    from bertsmith.files import atomic_path, expect_file
     from bertsmith.inference.predictor import load
 
+    if out is not None:
+        expect_file(out)
     vectors = load(model, precision=precision).embed(texts, pooling=pooling)
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(out) as beside, beside.open("wb") as written:
             np.save(written, vectors, allow_pickle=False)
         reporter().say(f"{out}: {vectors.shape[0]} vectors of {vectors.shape[1]} float32, a row a line")

@@ -4,14 +4,34 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
+from pydantic import Field
 
-from bertsmith.cli.common import ConfigFile, Json, LabelledOptions, Model, answer, print_table, reporter, stdout
-from bertsmith.cli.finetune import FinetuneOptions
+from bertsmith.cli.common import (
+    PRECISION_HELP,
+    ConfigFile,
+    Json,
+    LabelledOptions,
+    Model,
+    answer,
+    print_table,
+    reporter,
+    stdout,
+)
+from bertsmith.config import PredictionPrecision
 from bertsmith.errors import ConfigError
 from bertsmith.finetune_config import FinetuneConfig, LabelledConfig
 
 Suite = Literal["glue", "squad", "conll"]
+
+
+class EvaluateConfig(FinetuneConfig):
+    """The recipe of a suite; its precision is that of answers too, which know one more."""
+
+    precision: PredictionPrecision = Field("auto", description=PRECISION_HELP)  # type: ignore[assignment]
+
+
+EvaluateOptions = Annotated[EvaluateConfig, Parameter(name="*", group=Group("Fine-tuning", sort_key=20))]
 
 
 def evaluate(
@@ -22,7 +42,8 @@ def evaluate(
         Suite | None,
         Parameter(
             help="Fine-tune MODEL on every task of the folder DATA, which has the official layout, and measure it "
-            "beside the paper's figures. The options of fine-tuning are for this; --precision is for both."
+            "beside the paper's figures. The options of fine-tuning are for this; --precision is for both, but "
+            "float16 for answers alone."
         ),
     ] = None,
     out: Annotated[
@@ -32,7 +53,7 @@ def evaluate(
             "the predictions, a JSON object a line."
         ),
     ] = None,
-    training: FinetuneOptions = FinetuneConfig(),
+    training: EvaluateOptions = EvaluateConfig(),
     reading: LabelledOptions = LabelledConfig(),
     config: ConfigFile = None,
     as_json: Json = False,
@@ -40,7 +61,7 @@ def evaluate(
     if suite:
         _suite(suite, model, data, out, training, reading, as_json)
         return
-    if changed := training.but(precision="auto").model_dump().items() - FinetuneConfig().model_dump().items():
+    if changed := training.but(precision="auto").model_dump().items() - EvaluateConfig().model_dump().items():
         names = ", ".join(sorted(f"--{name.replace('_', '-')}" for name, _ in changed))
         # Not refused: it may come from the environment, for other commands.
         reporter().warn(f"{names}: idle, since nothing is trained without --suite")
@@ -60,16 +81,19 @@ def _suite(
     model: Path,
     data: list[str],
     out: Path | None,
-    training: FinetuneConfig,
+    training: EvaluateConfig,
     reading: LabelledConfig,
     as_json: bool,
 ) -> None:
     if len(data) != 1:
         raise ConfigError(f"--suite {name} takes one folder, and {len(data)} were given")
+    if training.precision == "float16":
+        raise ConfigError("--precision float16 is for answers, and --suite trains: take auto, float32 or bfloat16")
     from bertsmith.training.suites import run_suite
 
     out = out or Path(f"{name}-results")
-    result = run_suite(name, model, Path(data[0]), out, config=training, reading=reading, reporter=reporter())
+    recipe = FinetuneConfig(**training.model_dump())
+    result = run_suite(name, model, Path(data[0]), out, config=recipe, reading=reading, reporter=reporter())
     if as_json:
         answer({"out": result.out, "metrics": result.metrics, "files": list(map(str, result.files))})
         return

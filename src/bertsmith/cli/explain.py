@@ -19,7 +19,10 @@ def explain(
     out: Annotated[Path, Parameter(help="The page, .html; or .json for every number of the pass.")],
     pair: Annotated[str | None, Parameter(help="A second text.")] = None,
     question: Annotated[str | None, Parameter(help="Of a model fine-tuned to answer; the text is its context.")] = None,
-    choices: Annotated[str | None, Parameter(help="Of a model fine-tuned to choose: one,another.")] = None,
+    choices: Annotated[
+        list[str] | None,
+        Parameter(consume_multiple=True, help="Of a model fine-tuned to choose: continuations of the text."),
+    ] = None,
     top_k: Annotated[int, Parameter(help="Guesses kept at each token.")] = 10,
     evidence: Annotated[
         bool, Parameter(help="Seek which words made the prediction; it takes most of the time.")
@@ -45,11 +48,11 @@ def explain(
         raise ConfigError("--sample has no use without --compare")
     texts = lines_of_file(sample) if sample is not None else []
     from bertsmith.explain.predictor import load
-    from bertsmith.files import write_text
+    from bertsmith.files import expect_file, write_text
 
-    several = [choice.strip() for choice in choices.split(",")] if choices else None
+    expect_file(out)
     predictor = load(model)
-    explained = predictor.explain(text, pair, question=question, choices=several, top_k=top_k, evidence=evidence)
+    explained = predictor.explain(text, pair, question=question, choices=choices, top_k=top_k, evidence=evidence)
     explained = predictor.compare(explained, *(compare or ()), sample=texts)
     if out.suffix == ".json":
         import json

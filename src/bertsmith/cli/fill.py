@@ -34,21 +34,28 @@ def fill(
 
     predictor = load(model, precision=precision)
     words = [word.strip() for word in candidates.split(",")] if candidates else None
+
+    def blank(line: str) -> bool:
+        """Whether it is answered by nothing: answer n is that of line n."""
+        return text == "-" and not line.strip()
+
     if as_json:
         texts = list(_texts(text))
-        filled = predictor.fill_texts(texts, pair, top_k=top_k, candidates=words)
-        shown = [[[asdict(fill) for fill in mask] for mask in masks] for masks in filled]
+        asked = [each for each in texts if not blank(each)]
+        filled = iter(predictor.fill_texts(asked, pair, top_k=top_k, candidates=words))
+        found = [[] if blank(each) else next(filled) for each in texts]
+        shown = [[[asdict(fill) for fill in mask] for mask in masks] for masks in found]
         answer({"answers": [{"text": each, "pair": pair, "masks": m} for each, m in zip(texts, shown, strict=True)]})
         return
     for each in _texts(text):  # line by line: someone may be typing them
-        masks = predictor.fill_each(each, pair, top_k=top_k, candidates=words)
+        masks = [] if blank(each) else predictor.fill_each(each, pair, top_k=top_k, candidates=words)
         print_masks(each if pair is None else f"{each} | {pair}", masks)
 
 
 def _texts(text: str) -> Iterable[str]:
-    if text != "-":
-        return [text]
-    return (line.rstrip("\n") for line in sys.stdin if line.strip())
+    from bertsmith.inference.inputs import lines_of_stdin
+
+    return lines_of_stdin(sys.stdin.buffer) if text == "-" else [text]
 
 
 def print_masks(text: str, masks: Sequence[Sequence["Fill"]]) -> None:

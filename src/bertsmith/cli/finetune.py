@@ -21,7 +21,9 @@ def finetune(
         ),
     ],
     *,
-    model: Annotated[Path, Parameter(help="The model to begin with: a run folder, or any Hugging Face BERT folder.")],
+    model: Annotated[
+        Path, Parameter(help="The model to begin with: a run folder, or any Hugging Face BERT or ModernBERT folder.")
+    ],
     train: Annotated[
         list[str],
         Parameter(

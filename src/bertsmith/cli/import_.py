@@ -10,7 +10,9 @@ from bertsmith.errors import InputError
 
 
 def import_(
-    source: Annotated[Path, Parameter(help="Hugging Face BERT folder: safetensors or pytorch_model.bin.")],
+    source: Annotated[
+        Path, Parameter(help="Hugging Face BERT or ModernBERT folder: safetensors or pytorch_model.bin.")
+    ],
     *,
     out: Annotated[Path, Parameter(help="The folder to write.")],
     config: ConfigFile = None,
@@ -24,11 +26,11 @@ def import_(
         raise InputError(f"--out {out} is the source itself; choose another folder")
     if (out / "model.safetensors").exists():
         raise InputError(f"--out {out} holds a model already; choose another folder")
-    make_folder(out)
     bert, report = read_model_folder(source, allow_pickle=True)
     tokenizer = WordPiece.load(source)
-    write_model_folder(bert, out)
+    make_folder(out)
     tokenizer.save(out)
+    write_model_folder(bert, out)  # the weights last: with them the folder is whole, and refused to another import
     say = reporter().say
     say(f"{out}: {', '.join(('encoder', *bert.parts))}; {sum(p.numel() for p in bert.parameters()):,} weights")
     for label, names in (("absent", report.absent), ("task head left out", report.task_heads)):

@@ -127,7 +127,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "import": (
         "import_:import_",
-        """Turn a Hugging Face BERT folder into a run folder: safetensors, today's tensor names.
+        """Turn a Hugging Face BERT or ModernBERT folder into a run folder: safetensors, today's tensor names.
 
         A legacy pytorch_model.bin is read here and nowhere else, and only its weights. Parts that the folder
         does not have are listed, not made up.""",

@@ -60,7 +60,7 @@ def predict(
     else:
         given = _texts(texts or [], task.name)
         examples = examples_of_texts(task, given, pair=pair, question=question, choices=choices)
-        answered = predictor.predict_beside(examples)
+        answered = predictor.predict_beside(examples, soon="-" in (texts or []) and not as_json)
     if as_json:
         placed = (({"place": example.place} if file else {}, each) for example, each in answered)
         answer({"predictions": [{**place, **answer_values(each)} for place, each in placed]})

@@ -82,6 +82,8 @@ def _preview(corpus: list[str], cleaning: CleaningConfig, reading: CorpusConfig,
             "--preview-cleaning: no step of cleaning is asked for. Say one, such as --drop-duplicates near"
         )
     found = preview_cleaning(corpus, cleaning=asked, reading=reading, documents=documents)
+    if {"drop_boilerplate_lines", "drop_duplicates"} & asked.config.chosen().keys():
+        reporter().say("repeated lines and duplicates are fewer in a sample than in the whole corpus")
     if as_json:
         answer({"cleaning": found.account, "examples": [asdict(example) for example in found.examples]})
         return

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter, validators
 from rich.text import Text
 
-from bertsmith.cli.common import ConfigFile, Corpus, CorpusOptions, Json, PretrainOptions, answer, print_table, stdout
+from bertsmith.cli.common import (
+    ConfigFile,
+    Corpus,
+    CorpusOptions,
+    Json,
+    PretrainOptions,
+    answer,
+    print_table,
+    reporter,
+    stdout,
+)
 from bertsmith.config import CorpusConfig, PretrainConfig
 
 if TYPE_CHECKING:
@@ -23,6 +33,10 @@ _NAMES = {
     "kept_share": "of these as they were",
     "is_next_share": "pairs in which B follows A",
 }
+_OTHER_ROWS = (
+    "Shown are rows of --max-length-tokens {}; {:.0%} of the budget before long rows goes to shorter ones, in which "
+    "more is hidden. Give their length as --max-length-tokens, and --mask-share, to see such."
+)
 
 
 def preview(
@@ -41,6 +55,8 @@ def preview(
 
     pieces = WordPiece.load(tokenizer)
     found = preview_rows(corpus, pieces, reading=reading, training=training, documents=documents, rows=rows)
+    if training.early_share:
+        reporter().say(_OTHER_ROWS.format(training.max_length_tokens, training.early_share))
     if as_json:
         answer(found.values())
         return

@@ -25,9 +25,11 @@ def serve(
     if any(find_spec(name) is None for name in NEEDED):
         raise ConfigError("serving needs fastapi, uvicorn and prometheus-client: pip install 'bertsmith[serve]'")
     from bertsmith.server.models import load_models, named_folders
+    from bertsmith.server.run import address_of
     from bertsmith.server.run import serve as run
     from bertsmith.server.runs import Runs
 
+    address_of(options)  # a mistake in it is told before models are opened
     runs = Runs(named_folders(models), precision=precision)
     loaded = load_models(models, precision=precision)
 

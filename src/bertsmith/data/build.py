@@ -21,7 +21,7 @@ from bertsmith.data.cleaning.passes import Cleaned, Cleaning, clean_corpus
 from bertsmith.data.deal import Dealt, Hand, deal
 from bertsmith.data.engines import Engine, Work
 from bertsmith.data.made_from import check_same, fingerprint
-from bertsmith.data.output import BUILDING, RECORD, Output
+from bertsmith.data.output import BUILDING, RECORD, Output, refuse_foreign
 from bertsmith.data.shards import FORMAT_VERSION, INDEX, ShardEntry, ShardIndex, Split
 from bertsmith.data.units import Group, Reading, Unit, group_sources, read_units, warn_of_skipped
 from bertsmith.data.workers import Job
@@ -99,10 +99,15 @@ class Build:
         """Make the folder of an unfinished build, or check that the one that is there is of the same corpus.
 
         While no unit is finished nothing is lost: a mistake in the words of the first try is forgiven.
+
+        Raises:
+            ConfigError: no build was begun there, and something of the names that one gives is there.
         """
         self.output.recall()
         record = self.folder / RECORD
         was = json.loads(record.read_text(encoding="utf-8")) if record.exists() else None
+        if was is None:
+            refuse_foreign(self.output)
         if was is not None and (any(self.building.glob("unit-*.arrow")) or any(self.building.glob("part-*.json"))):
             check_same(self.output.place, was, self.made_from)
         elif was != self.made_from:

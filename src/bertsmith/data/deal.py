@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bertsmith.data.shards import ShardEntry, Split, describe_shard, open_shard, write_batch
+from bertsmith.data.shards import ShardEntry, Split, describe_shard, open_batch, open_shard, write_batch
 from bertsmith.progress import Reporter
 
 WHOLE = 1 << 64
@@ -58,7 +58,7 @@ def deal(units: Sequence[Path], out: Path, hand: Hand, *, deliver: Callable[[str
         deliver: told the name of each shard that is whole; it may take it away.
         reporter: told of progress.
     """
-    batches = [_open(path) for path in units]  # mapped, not read
+    batches = [open_batch(path) for path in units]  # mapped, not read
     tokens = sum(len(batch.column("sentences").flatten().flatten()) for batch in batches)
     border = _border([batch.column("held_out").to_numpy() for batch in batches], hand.held_out_share, hand.at_least_one)
     shares: dict[Split, float] = {"train": 1 - hand.held_out_share, "held-out": hand.held_out_share}
@@ -111,8 +111,3 @@ def _write(path: Path, split: Split, parts: Sequence[pa.RecordBatch], border: in
     documents = table.select(["sentences", "source"]).take(pa.array(order)).combine_chunks()
     write_batch(path, documents.to_batches()[0])
     return describe_shard(path, split)
-
-
-def _open(path: Path) -> pa.RecordBatch:
-    with pa.memory_map(str(path)) as source:
-        return pa.ipc.open_file(source).get_batch(0)

@@ -7,16 +7,29 @@ import hashlib
 import shutil
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 from bertsmith.data.remote_corpus import TOKENIZER_FILES
-from bertsmith.errors import PreparedCorpusError
+from bertsmith.data.shards import INDEX
+from bertsmith.errors import ConfigError, PreparedCorpusError
 from bertsmith.remote import RemoteFolder, cache_home, is_url
 
 BUILDING = "building"
 RECORD = f"{BUILDING}/made-from.json"
+_LOCK = f"{BUILDING}/lock"
+# What a corpus is made of, and what its build removes. A name with a dot before it is of a file half-written.
+_OURS = (
+    "tokenizer",
+    "train-*.arrow",
+    "held-out-*.arrow",
+    "manifest.json",
+    INDEX,
+    "token_counts.npy",
+    f"{BUILDING}/[!.]*",
+)
 _UPLOADS = 4  # at once
 
 
@@ -28,6 +41,10 @@ class Output(Protocol):
 
     def recall(self) -> None:
         """Bring what an earlier build has finished, if it is not here."""
+        ...
+
+    def names(self) -> list[str]:
+        """Files and folders that are there, and those in `building/`."""
         ...
 
     def deliver(self, name: str, *, shard: bool = False) -> None:
@@ -59,6 +76,11 @@ class LocalOutput:
 
     def recall(self) -> None:
         """It is here."""
+
+    def names(self) -> list[str]:
+        """As `Output`."""
+        paths = [*self.folder.iterdir(), *(self.folder / BUILDING).iterdir()]
+        return [path.relative_to(self.folder).as_posix() for path in paths]
 
     def deliver(self, name: str, *, shard: bool = False) -> None:
         """It is where it should be."""
@@ -121,6 +143,10 @@ class RemoteOutput:
             for name in TOKENIZER_FILES:
                 with contextlib.suppress(FileNotFoundError):
                     self.remote.get(f"tokenizer/{name}", self.folder / "tokenizer" / name)
+
+    def names(self) -> list[str]:
+        """As `Output`."""
+        return [*self.remote.names(), *(f"{BUILDING}/{name}" for name in self.remote.names(BUILDING))]
 
     def deliver(self, name: str, *, shard: bool = False) -> None:
         """As `Output`; a few shards are on their way at once."""
@@ -193,6 +219,21 @@ def output_of(out: str | Path, staging: Path | None) -> Output:
         staging: for a URL, where files lie until they are uploaded; in the user's cache if not given.
     """
     return RemoteOutput(str(out), staging) if is_url(out) else LocalOutput(Path(out))
+
+
+def refuse_foreign(output: Output) -> None:
+    """See that a build which is begun would take nobody's files for its own.
+
+    Raises:
+        ConfigError: there is something of a name that a build gives, or removes.
+    """
+    found = sorted(name for name in output.names() if name != _LOCK and any(fnmatchcase(name, ours) for ours in _OURS))
+    if found:
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        raise ConfigError(
+            f"{output.place}: {', '.join(found[:3])}{more}: already there, and of no corpus that was begun here. "
+            "Preparing would write over it, so nothing was changed. Choose another folder for --out."
+        )
 
 
 def _remove_shards(folder: Path) -> None:

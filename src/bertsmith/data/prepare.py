@@ -51,6 +51,7 @@ def prepare_corpus(
     Raises:
         CorpusError: a broken input, no document at all, or none left to train on.
         ConfigError: Ray, or what the URL needs, is not installed.
+        ConfigError: `out` holds files that are no corpus's, of names that it would give.
         PreparedCorpusError: `out` holds a corpus made from something else.
         DiskFullError: no room; what is finished is kept.
         StoreError: the store behind the URL fails; what is finished is kept.
@@ -61,7 +62,7 @@ def prepare_corpus(
     output = output_of(out, Path(making.staging) if making.staging else None)
     done = is_prepared_place(output.place)
     if not done:
-        with locked(Path(output.place), output.folder / BUILDING / "lock"):
+        with locked(output.place, output.folder / BUILDING / "lock"):
             if not is_prepared_place(output.place):  # another process may have come to its end before it was locked
                 with engine_of(making.engine, config.workers) as engine:
                     build = Build(corpus, sources, wanted, output, engine, config, making, cleaning, reporter)

@@ -8,6 +8,7 @@ Reference:
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,12 @@ def mix(values: UInt64s) -> UInt64s:
         values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
+
+
+def text_hashes(texts: Iterable[str]) -> UInt64s:
+    """128 bits of a hash of each text, as (n, 2)."""
+    digests = (hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts)
+    return np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2)
 
 
 def uniform(key: np.uint64, rows: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.float64]:

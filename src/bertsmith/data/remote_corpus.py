@@ -28,7 +28,7 @@ from bertsmith.data.shards import (
 from bertsmith.errors import BertsmithError, ConfigError, PreparedCorpusError
 from bertsmith.files import crc32_of
 from bertsmith.remote import RemoteFolder, cache_home, is_url
-from bertsmith.text.sources import kind_of
+from bertsmith.text.sources import CORPUS_MARKS, kind_of
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 DEFAULT_CACHE_GB = 10.0
@@ -40,8 +40,10 @@ def is_prepared_place(place: str) -> bool:
     """Whether a folder or URL holds a finished prepared corpus."""
     if not is_url(place):
         return is_prepared(Path(place))
-    file = "::" in place or "*" in place or kind_of(place.rsplit("/", 1)[-1])[0] is not None
-    return not file and RemoteFolder(place).exists("manifest.json")
+    if "::" in place or "*" in place or kind_of(place.rsplit("/", 1)[-1])[0] is not None:
+        return False  # a file
+    there = RemoteFolder(place)
+    return there.exists("manifest.json") and any(there.exists(mark) for mark in CORPUS_MARKS)
 
 
 def open_place(place: str, *, cache: Path | None = None, cache_gb: float = DEFAULT_CACHE_GB) -> PreparedCorpus:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from bertsmith.errors import PreparedCorpusError
 from bertsmith.files import atomic_path, crc32_of, unsealed
+from bertsmith.text.sources import CORPUS_MARKS
 
 FORMAT_VERSION = 2
 INDEX = "index.arrow"
@@ -78,8 +79,7 @@ class ShardIndex(Sequence[ShardEntry]):
         Raises:
             OSError, pa.ArrowInvalid, KeyError: no file, or no index.
         """
-        with pa.memory_map(str(path)) as source:
-            return cls(pa.ipc.open_file(source).get_batch(0).select(list(_INDEX_TYPES)))
+        return cls(open_batch(path).select(list(_INDEX_TYPES)))
 
     def write(self, path: Path) -> None:
         """Write the index as an Arrow file, atomically."""
@@ -248,8 +248,8 @@ def open_index(path: Path, manifest: dict[str, Any]) -> ShardIndex:
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether the folder holds a finished prepared corpus."""
-    return (folder / "manifest.json").exists()
+    """Whether the folder holds a finished prepared corpus, or one of which no more than a file is gone."""
+    return (folder / "manifest.json").exists() and any((folder / mark).exists() for mark in CORPUS_MARKS)
 
 
 def open_shard(path: Path) -> Shard:
@@ -259,9 +259,7 @@ def open_shard(path: Path) -> Shard:
         PreparedCorpusError: no Arrow file with the columns of a shard.
     """
     try:
-        with pa.memory_map(str(path)) as source:
-            batch = pa.ipc.open_file(source).get_batch(0)
-        return shard_of(batch, path.name)
+        return shard_of(open_batch(path), path.name)
     except (pa.ArrowInvalid, KeyError, AttributeError) as error:
         raise PreparedCorpusError(f"{path}: not a shard of a prepared corpus ({error}). {REMAKE}") from None
 
@@ -289,6 +287,12 @@ def describe_shard(path: Path, split: Split) -> ShardEntry:
         tokens=len(shard.tokens),
         crc32=crc32_of(path),
     )
+
+
+def open_batch(path: Path) -> pa.RecordBatch:
+    """The record batch of an Arrow IPC file, mapped, not read; errors are the system's and pyarrow's."""
+    with pa.memory_map(str(path)) as source:
+        return pa.ipc.open_file(source).get_batch(0)
 
 
 def write_batch(path: Path, batch: pa.RecordBatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import pyarrow as pa
 
 from bertsmith.data.cleaning.survey import clean, read_boilerplate
 from bertsmith.data.engines import Handle
-from bertsmith.data.random_bits import mix, stream_key
+from bertsmith.data.random_bits import mix, stream_key, text_hashes
 from bertsmith.data.workers import Job
 from bertsmith.text.sentences import split_sentences
 from bertsmith.text.wordpiece import WordPiece
@@ -44,7 +43,7 @@ def tokenize_unit(
     real = lengths > 0
     counts = np.bincount(np.array(document_of, np.int64)[real], minlength=len(texts))
     kept = np.flatnonzero(counts).tolist()
-    hashes = np.frombuffer(b"".join(_hash(texts[index]) for index in kept), np.uint64).reshape(-1, 2)
+    hashes = text_hashes(texts[index] for index in kept)
     order = mix(hashes[:, 0] ^ stream_key("documents", seed))
     dtype = np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32
     words = pa.ListArray.from_arrays(_offsets(lengths[real]), pa.array(ids.astype(dtype)))
@@ -61,10 +60,6 @@ def tokenize_unit(
 
 def _offsets(lengths: np.ndarray[Any, Any]) -> pa.Array:
     return pa.array(np.concatenate(([0], np.cumsum(lengths))).astype(np.int32))
-
-
-def _hash(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def worker(folder: Path, language: str, seed: str) -> Handle:

@@ -81,10 +81,12 @@ class Explanation:
         """Write the page to a file that opens from disk.
 
         Raises:
+            ConfigError: a folder has that name, or its own cannot be made.
             DiskFullError: no room left.
         """
-        from bertsmith.files import write_text
+        from bertsmith.files import expect_file, write_text
 
+        expect_file(Path(path))
         write_text(Path(path), self.page())
 
     def show(self) -> None:

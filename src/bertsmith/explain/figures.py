@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertsmith.errors import InputError
-from bertsmith.files import atomic_path
+from bertsmith.files import atomic_path, expect_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,6 +32,8 @@ def plot_attention(explanation: Explanation, *, layer: int | None, head: int | N
         raise InputError(f"head {head} of which layer? Give the layer too")
     if path is not None and Path(path).suffix not in FILES:
         raise InputError(f"{path}: a figure is written as {', '.join(FILES)}; name it so")
+    if path is not None:
+        expect_file(Path(path))
     figure = Figure(layout="constrained")
     if layer is not None and head is not None:
         _draw_one(figure, explanation, layer, head)

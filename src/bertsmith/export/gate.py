@@ -81,6 +81,7 @@ class Verdict:
         before, after: that figure, of the model and of its export.
         scored_on: how many texts, examples or masks that figure rests on.
         metrics: all figures, before and after.
+        scale: what the figure is at best: 1, or 100 where it is told in percent.
     """
 
     largest: float
@@ -90,11 +91,12 @@ class Verdict:
     after: float
     scored_on: int
     metrics: tuple[dict[str, float], dict[str, float]] = field(default=({}, {}))
+    scale: float = 1.0
 
     @property
     def loss(self) -> float:
-        """How much of the figure is gone."""
-        return self.before - self.after
+        """How much of the figure is gone, as a share of its best."""
+        return (self.before - self.after) / self.scale
 
     def check(self, max_loss: float, *, exact: bool) -> None:
         """Refuse an export that is too far from its model.
@@ -165,7 +167,8 @@ def _compare(before: Predictor, after: Predictor, material: Material) -> Verdict
     if material.scored:
         metrics, count, figure = _scores(before, material)
         now, _, _ = _scores(after, material)
-        return Verdict(largest, compared, figure, metrics[figure], now[figure], count, (metrics, now))
+        scale = before.task.figure_scale if before.head is not None else 1.0
+        return Verdict(largest, compared, figure, metrics[figure], now[figure], count, (metrics, now), scale)
     return Verdict(largest, compared, "cosine", 1.0, mean_cosine(ours[0], theirs[0]), compared)
 
 
@@ -206,11 +209,20 @@ def masked_windows(tokenizer: WordPiece, texts: Sequence[str], longest: int) -> 
 
 
 def _scores(predictor: Predictor, material: Material) -> tuple[dict[str, float], int, str]:
-    """All figures, how many things they are of, and which of them counts."""
+    """All figures, how many things they are of, and which of them counts.
+
+    Raises:
+        CorpusError: that one cannot be computed.
+    """
     if predictor.head is not None:
         examples = list(material.examples)
         figures = predictor.task.score(examples, list(predictor.predict(examples)))
-        figure = predictor.task.headline if predictor.task.headline in figures else next(iter(figures))
+        figure = predictor.task.headline
+        if figure not in figures:
+            raise CorpusError(
+                f"--dev: there is no {figure} of these {len(examples):,} example(s), by which a loss is measured: it "
+                "takes several, whose scores differ, and answers that do. Give other examples, or none."
+            )
         return figures, len(examples), figure
     pairs = masked_windows(predictor.tokenizer, material.texts, predictor.max_length_tokens)
     if not pairs:

@@ -46,7 +46,7 @@ def export(
     """Export a model folder; if it loses too much, nothing is left.
 
     Args:
-        model: a run folder, or any Hugging Face BERT folder.
+        model: a run folder, or any Hugging Face BERT or ModernBERT folder.
         to: what it becomes.
         out: the folder to make.
         dev: data on which the score is measured before and after: labelled examples of a fine-tuned model's task, text
@@ -54,7 +54,7 @@ def export(
         calibration: text files; with their first CALIBRATION_TEXTS sentences "onnx-int8" scales what flows through the
             graph once for all.
         reading: how labelled examples are read.
-        max_loss: of the figure that counts, such as accuracy; a larger one is refused.
+        max_loss: of the figure that counts, such as accuracy, as a share of its best; a larger one is refused.
         reporter: told of progress.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 
 from bertsmith.config import PredictionPrecision, TaskName
 from bertsmith.errors import CorpusError
-from bertsmith.files import write_text
+from bertsmith.files import expect_file, write_text
 from bertsmith.finetune_config import LabelledConfig
 from bertsmith.inference.predictor import load
 from bertsmith.progress import Reporter, Silent
@@ -46,9 +46,12 @@ def evaluate(
         reporter: told of progress.
 
     Raises:
+        ConfigError: `predictions` cannot be written.
         ModelFolderError: the folder holds no fine-tuned model.
         CorpusError: broken examples, labels that the model does not know, or nothing.
     """
+    if predictions:
+        expect_file(predictions)
     predictor = load(model, precision=precision)
     task = predictor.task
     labelled = task.read_to_measure(data, reading)

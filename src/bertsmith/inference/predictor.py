@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def load(folder: str | os.PathLike[str], *, precision: PredictionPrecision = "float32") -> Predictor:
-    """Open a run folder, any Hugging Face BERT folder, or what `bertsmith export --to onnx` made of one.
+    """Open a run folder, any Hugging Face BERT or ModernBERT folder, or what `bertsmith export --to onnx` made of one.
 
     Args:
         folder: `config.json`, the weights and the tokenizer. With `model.onnx` in place of weights ONNX Runtime
@@ -150,13 +150,14 @@ class Predictor(OpenedModel):
         kind = task_class_of(self.head)
         return kind(self.head, self.tokenizer, longest=self.max_length_tokens)
 
-    def predict(self, examples: Iterable[Any]) -> Iterator[Any]:
+    def predict(self, examples: Iterable[Any], *, soon: bool = False) -> Iterator[Any]:
         """An answer to each example of the model's task, in order, as they come.
 
         A text that is longer than the model is read in windows; a warning at the end says how many texts that was.
 
         Args:
             examples: of the task's type, see `bertsmith.data.labelled.examples`.
+            soon: the first ones are wanted before there are many, as where someone is typing them.
 
         Raises:
             ModelFolderError: the model was not fine-tuned.
@@ -168,7 +169,7 @@ class Predictor(OpenedModel):
             nonlocal long
             long += count
 
-        yield from self.task.answer_each(self.reader, examples, slid=slid)
+        yield from self.task.answer_each(self.reader, examples, soon=soon, slid=slid)
         if long:
             warnings.warn(
                 f"{long} texts are longer than the {self.task.window_tokens} tokens that are read at once; "
@@ -176,10 +177,10 @@ class Predictor(OpenedModel):
                 stacklevel=2,
             )
 
-    def predict_beside(self, examples: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    def predict_beside(self, examples: Iterable[Any], *, soon: bool = False) -> Iterator[tuple[Any, Any]]:
         """As `predict`, each answer with its example, of which no more are held than are answered at once."""
         read, kept = tee(examples)
-        return zip(kept, self.predict(read), strict=True)
+        return zip(kept, self.predict(read, soon=soon), strict=True)
 
     def classify(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Classification]:
         """The label of each text, or pair of texts, with the probabilities of all labels.

@@ -75,7 +75,8 @@ class Guard:
         self._app, self._ways, self._page, self._metrics, self._log = app, ways, page, metrics, log
         self._keys = [b"Bearer " + key.encode() for key in config.key]
         # Without a key, a page of another site that a browser here shows could ask under a name that leads here.
-        self._hosts = LOCAL_HOSTS if config.is_loopback and not config.key and not config.no_key_needed else ()
+        own = config.is_loopback and not config.key and not config.no_key_needed
+        self._hosts = (config.address, *LOCAL_HOSTS) if own else ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -112,7 +113,7 @@ class Guard:
             return
         headers = dict(scope["headers"])
         if self._hosts and _host_name(headers.get(b"host", b"")) not in self._hosts:
-            raise BadRequestError("this server answers under the names of loopback only: 127.0.0.1", status=421)
+            raise BadRequestError(f"this server answers under the names of loopback only: {self._hosts[0]}", status=421)
         if path in self._page:
             return
         given = headers.get(b"authorization", b"")

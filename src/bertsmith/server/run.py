@@ -9,9 +9,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
+from bertsmith.errors import ConfigError
 from bertsmith.serve_config import ServeConfig
 from bertsmith.server.app import Service, build_app
 from bertsmith.server.logs import Log
@@ -39,6 +41,7 @@ def serve(
         ready: told the address once requests are taken.
 
     Raises:
+        ConfigError: no address is known by the name of the host.
         OSError: the address is taken, or not ours.
     """
     listening = _listen(config)
@@ -63,14 +66,29 @@ def serve(
     log.close()
 
 
+def address_of(config: ServeConfig) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
+    """What `--host` stands for here, as sockets take it.
+
+    Raises:
+        ConfigError: no address is known by that name.
+    """
+    try:
+        ((family, _, _, _, address), *_) = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as error:
+        raise ConfigError(
+            f"host {config.host}: no address is known by this name ({error}). Give one of this machine's, such as "
+            "127.0.0.1."
+        ) from None
+    return family, address[:2]
+
+
 def _listen(config: ServeConfig) -> socket.socket:
-    ((family, _, _, _, address), *_) = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)
-    return socket.create_server(address[:2], family=family, backlog=2048)
+    family, address = address_of(config)
+    return socket.create_server(address, family=family, backlog=2048)
 
 
 def _url(listening: socket.socket, config: ServeConfig) -> str:
-    host = f"[{config.host}]" if ":" in config.host else config.host
-    return f"http://{host}:{listening.getsockname()[1]}"
+    return f"http://{config.address}:{listening.getsockname()[1]}"
 
 
 class _Server(uvicorn.Server):

@@ -48,6 +48,7 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
 
     name: ClassVar[TaskName]
     headline: str  # the figure by which the best weights are chosen; more is better
+    figure_scale: ClassVar[float] = 1.0  # what that figure is at best
     at_once = False  # whether a training batch is one call of the model, however long: for ranks that divide it
 
     def __init__(
@@ -219,6 +220,7 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
         examples: Iterable[Example],
         *,
         batch_tokens: int = BATCH_TOKENS,
+        soon: bool = False,
         slid: Callable[[int], None] = lambda count: None,
     ) -> Iterator[Answer]:
         """An answer to each example, in order; memory is bounded however many there are.
@@ -227,13 +229,16 @@ class FinetuneTask(ABC, Generic[Example, Answer]):
             model: in evaluation mode, or any reader.
             examples: any number of them.
             batch_tokens: tokens that go through the model at once.
+            soon: the first ones are wanted before there are many: blocks begin with one example, and grow.
             slid: told, block after block, how many examples were read in several windows.
         """
         coming = iter(examples)
-        while block := list(islice(coming, BLOCK)):
+        size = 1 if soon else BLOCK
+        while block := list(islice(coming, size)):
             encoded = self.encode(block)
             slid(sum(self.slides(each) for each in encoded))
             yield from self._answers(model, block, encoded, batch_tokens)
+            size = min(2 * size, BLOCK)
 
     def answer_encoded(
         self, model: Bert | Reader, examples: Sequence[Example], encoded: Sequence[Encoded], done: Callable[[int], None]

@@ -98,6 +98,7 @@ class QuestionAnsweringTask(FinetuneTask[QuestionExample, AnswerSpan]):
 
     name = "answer"
     headline = "f1"
+    figure_scale = 100.0  # as the official script tells it
 
     def __init__(
         self, head: HeadConfig, tokenizer: WordPiece, *, longest: int, class_weights: Float32s | None = None

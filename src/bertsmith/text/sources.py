@@ -34,8 +34,14 @@ def known_endings(formats: Mapping[str, str] = FORMATS) -> str:
 NOT_TEXT = {".json", ".pdf", ".doc", ".docx", ".xls", ".xlsx", ".zip", ".tar", ".tgz", ".arrow", ".feather"}
 
 
-# A run folder, an unfinished prepared corpus, a finished one.
-OWN_MARKS = ("training/lock", "building/made-from.json", "token_counts.npy")
+CORPUS_MARKS = ("token_counts.npy", "index.arrow")  # of a finished prepared corpus; others have a manifest.json too
+# What tells a run folder, an unfinished prepared corpus, a finished one, and the folder of a tokenizer or a model.
+OWN_MARKS: tuple[tuple[str, ...], ...] = (
+    ("training/lock",),
+    ("building/made-from.json",),
+    *((mark,) for mark in CORPUS_MARKS),
+    ("vocab.txt", "tokenizer_config.json"),
+)
 
 
 @dataclass(frozen=True)
@@ -118,8 +124,8 @@ def _local_file(path: str, formats: Mapping[str, str]) -> Source:
 def _local_folder(folder: str, formats: Mapping[str, str]) -> Iterator[Source]:
     if _is_own(folder):
         raise CorpusError(
-            f"{folder}: this is a folder of bertsmith's own, a run or a prepared corpus. Give the text, or one "
-            "prepared corpus that is finished and nothing beside it."
+            f"{folder}: this is a folder of bertsmith's own, a run, a model, a tokenizer or a prepared corpus. Give "
+            "the text, or one prepared corpus that is finished and nothing beside it."
         )
     found, others = [], 0
     for parent, folders, names in os.walk(folder, onerror=_unreadable_folder):
@@ -137,8 +143,8 @@ def _local_folder(folder: str, formats: Mapping[str, str]) -> Iterator[Source]:
 
 
 def _is_own(folder: str) -> bool:
-    """Whether bertsmith made this folder: what it writes beside the text is no text to learn from."""
-    return any(os.path.exists(os.path.join(folder, mark)) for mark in OWN_MARKS)
+    """Whether it is a folder that bertsmith makes: what it writes beside the text is no text to learn from."""
+    return any(all(os.path.exists(os.path.join(folder, mark)) for mark in marks) for marks in OWN_MARKS)
 
 
 def _unreadable_folder(error: OSError) -> None:
@@ -215,7 +221,7 @@ def _remote_paths(fs: Any, path: str, item: str, formats: Mapping[str, str]) -> 
     if fs.info(path)["type"] != "directory":
         return [path]
     every = fs.find(path)
-    own = tuple(found.removesuffix(mark) for found in every for mark in OWN_MARKS if found.endswith(f"/{mark}"))
+    own = _own_folders(every)
     inside = {found: found.removeprefix(path).split("/") for found in every if not (own and found.startswith(own))}
     paths = sorted(
         found
@@ -225,3 +231,15 @@ def _remote_paths(fs: Any, path: str, item: str, formats: Mapping[str, str]) -> 
     if not paths:
         raise CorpusError(f"{item}: no text file in this folder. Read are {known_endings(formats)}.")
     return paths
+
+
+def _own_folders(paths: Sequence[str]) -> tuple[str, ...]:
+    """As `_is_own`, those among a store's paths; each ends with a slash."""
+    there = set(paths)
+    found = []
+    for path in paths:
+        for mark, *others in OWN_MARKS:
+            home = path.removesuffix(mark)
+            if path.endswith(f"/{mark}") and all(home + other in there for other in others):
+                found.append(home)
+    return tuple(found)

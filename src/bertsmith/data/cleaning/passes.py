@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from bertsmith.cleaning_config import CleaningConfig
 from bertsmith.config import CorpusConfig
@@ -21,6 +20,7 @@ from bertsmith.data.cleaning.counts import count_steps, in_words
 from bertsmith.data.cleaning.decide import boilerplate_of, decide, per_unit
 from bertsmith.data.cleaning.survey import KEPT, clean, read_boilerplate
 from bertsmith.data.engines import Engine, Work
+from bertsmith.data.shards import open_batch
 from bertsmith.data.units import Group, Reading, Unit, read_units
 from bertsmith.data.workers import Job
 from bertsmith.errors import ConfigError, CorpusError, PreparedCorpusError
@@ -104,7 +104,7 @@ class Cleaned:
     """What was decided, as the later readers of the same text need it."""
 
     def __init__(self, folder: Path, surveys: Sequence[Path], config: CleaningConfig) -> None:
-        batches = [_open(path) for path in surveys]
+        batches = [open_batch(path) for path in surveys]
         fates = decide(batches, config).fates
         parts = list(per_unit(fates, [len(batch) for batch in batches]))
         names = [path.stem.removeprefix("survey-") for path in surveys]
@@ -168,7 +168,7 @@ def clean_corpus(
     more_than = cleaning.config.drop_boilerplate_lines
     passes = _Passes(groups, building, cleaning, reading, engine, reporter)
     if more_than and not (building / "boilerplate.npy").exists():
-        hashes = boilerplate_of([_open(path) for path in passes.run("lines")], more_than)
+        hashes = boilerplate_of([open_batch(path) for path in passes.run("lines")], more_than)
         with atomic_path(building / "boilerplate.npy") as beside, beside.open("wb") as file:
             np.save(file, hashes, allow_pickle=False)
     surveys = passes.run("survey")
@@ -222,8 +222,3 @@ def _changed(source: str) -> PreparedCorpusError:
         f"{source}: the text has changed while it was being prepared. Leave the files as they are, and prepare them "
         "into another folder."
     )
-
-
-def _open(path: Path) -> pa.RecordBatch:
-    with pa.memory_map(str(path)) as source:
-        return pa.ipc.open_file(source).get_batch(0)

@@ -49,7 +49,7 @@ class Preview:
 
 
 def preview_cleaning(corpus: Sequence[str], *, cleaning: Cleaning, reading: CorpusConfig, documents: int) -> Preview:
-    """Clean a sample: the first documents of up to 64 files, spread over the corpus, of 32 million characters at most.
+    """Clean a sample, see `sample_documents`. Repeated lines and duplicates are fewer in it than in the whole corpus.
 
     Args:
         corpus: files, globs, folders, URLs.

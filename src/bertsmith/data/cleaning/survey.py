@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Sequence, Set
@@ -15,6 +14,7 @@ from bertsmith.cleaning_config import CleaningConfig
 from bertsmith.data.cleaning.minhash import band_keys, signatures_of
 from bertsmith.data.cleaning.words import words_of
 from bertsmith.data.engines import Handle
+from bertsmith.data.random_bits import text_hashes
 from bertsmith.data.workers import Job
 from bertsmith.text.cleaning.lines import LINE_HASH_BYTES, line_hashes, without_lines
 from bertsmith.text.cleaning.mending import mend
@@ -70,7 +70,7 @@ def survey(
         fate[(fate == KEPT) & (words.symbol_shares > config.most_symbol_share)] = SYMBOLS
     fate[[index for index in foreign if fate[index] == KEPT]] = LANGUAGE
     if config.drop_duplicates != "none":
-        hashes = np.frombuffer(b"".join(map(_hash, cleaned)), np.uint64).reshape(-1, 2)
+        hashes = text_hashes(cleaned)
         columns |= {"exact_0": hashes[:, 0].copy(), "exact_1": hashes[:, 1].copy()}
     batch = {name: pa.array(values) for name, values in {"fate": fate.astype(np.uint8), **columns}.items()}
     if near:
@@ -96,10 +96,6 @@ def read_boilerplate(folder: Path) -> Set[bytes]:
         return frozenset()
     whole = np.load(path, allow_pickle=False).tobytes()
     return {whole[place : place + LINE_HASH_BYTES] for place in range(0, len(whole), LINE_HASH_BYTES)}
-
-
-def _hash(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def worker(folder: Path, config: str) -> Handle:

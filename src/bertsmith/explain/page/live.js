@@ -29,7 +29,8 @@ let models = [], // what is known of each
   timer = 0,
   shown = null,
   unhidden = {}, // the texts, no word of them hidden, and what a fine-tuned model said of them
-  sought = {}; // for which explanation in which view more was asked for
+  sought = {}, // for which explanation in which view more was asked for
+  keyGiven = false;
 
 page.show(null);
 begin();
@@ -40,7 +41,7 @@ async function begin() {
     models = await cards();
     training.use((await ask("v1/runs")).data);
   } catch (error) {
-    if (error.status === 401) askForKey(error);
+    if (error.status === 401) askForKey();
     else form.say(error.message, begin);
     return;
   }
@@ -64,11 +65,12 @@ function reloaded(card) {
   else if (place === chosen || others.names().includes(card.id)) choose(chosen);
 }
 
-function askForKey(error) {
+function askForKey() {
   const field = h("input", { type: "password", id: "key", autocomplete: "off", required: true });
   const send = (event) => {
     event.preventDefault();
     useKey(field.value.trim());
+    keyGiven = true;
     begin();
   };
   form.say(
@@ -78,6 +80,7 @@ function askForKey(error) {
       h("label", { for: "key" }, "Key of this server"),
       field,
       h("button", { class: "step", id: "send-key" }, "Open"),
+      keyGiven && h("strong", { id: "wrong-key" }, "This is no key of this server."),
       h("span", { class: "quiet" }, "It is kept in this page alone, until you close or reload it."),
     ),
   );
