@@ -18,7 +18,7 @@ import pytest
 from data.corpora import raw_text
 from training.runs import weights, write_corpus
 
-KILLS = int(os.environ.get("BERTSMITH_KILLS", "15")) // 5
+KILLS = int(os.environ.get("BERTSMITH_KILLS", "10")) // 5
 # What a cluster leaves between SIGTERM and the end; a machine that runs all tests at once is given longer.
 GRACE_S = 30 if "BERTSMITH_KILLS" in os.environ else 300
 BERTSMITH = [sys.executable, "-m", "bertsmith"]
