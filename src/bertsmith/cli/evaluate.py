@@ -32,6 +32,7 @@ class EvaluateConfig(FinetuneConfig):
 
 
 EvaluateOptions = Annotated[EvaluateConfig, Parameter(name="*", group=Group("Fine-tuning", sort_key=20))]
+_USUAL = EvaluateConfig()
 
 
 def evaluate(
@@ -53,7 +54,7 @@ def evaluate(
             "the predictions, a JSON object a line."
         ),
     ] = None,
-    training: EvaluateOptions = EvaluateConfig(),
+    training: EvaluateOptions = _USUAL,
     reading: LabelledOptions = LabelledConfig(),
     config: ConfigFile = None,
     as_json: Json = False,
@@ -61,7 +62,7 @@ def evaluate(
     if suite:
         _suite(suite, model, data, out, training, reading, as_json)
         return
-    if changed := training.but(precision="auto").model_dump().items() - EvaluateConfig().model_dump().items():
+    if changed := training.but(precision="auto").model_dump().items() - _USUAL.model_dump().items():
         names = ", ".join(sorted(f"--{name.replace('_', '-')}" for name, _ in changed))
         # Not refused: it may come from the environment, for other commands.
         reporter().warn(f"{names}: idle, since nothing is trained without --suite")
