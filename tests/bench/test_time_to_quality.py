@@ -150,4 +150,4 @@ def test_the_whole_of_it_and_again_without_a_run(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     monkeypatch.setattr(Judge, "__init__", None)  # nothing is left to judge
     assert quality.main() == 0
-    assert "| peer | lr 0.0005, bfloat16, dropout 0.1 | 0.02 min | 1 |" in capsys.readouterr().out
+    assert "| peer | lr 0.0005, bfloat16, dropout 0.1, batch 4 | 0.02 min | 1 |" in capsys.readouterr().out

@@ -60,7 +60,7 @@ def watching(run):
     """The view Training of a server of the run, and the server."""
     while not (run / "training").is_dir():
         time.sleep(0.01)
-    server = Process(run)
+    server = Process(run, "--precision", "float32")
     try:
         with chromium() as browser, watched(browser, lambda asked: asked.startswith(server.url)) as page:
             page.goto(f"{server.url}/#training")
