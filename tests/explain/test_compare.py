@@ -200,6 +200,19 @@ def test_a_run_beside_its_checkpoints_and_its_start(pretrained):
         assert torch.equal(weight, theirs[name]), name
 
 
+def test_the_checkpoints_of_a_run_that_began_otherwise_are_opened(pretrained, tmp_path):
+    copied = tmp_path / "my-bert"
+    shutil.copytree(pretrained, copied)
+    settings = copied / "training/run.toml"
+    settings.write_text(settings.read_text().replace('"counted"', '"neighbours"'))
+    assert [each.name for each in open_others(copied / "training/checkpoints")] == [
+        "my-bert, step 2",
+        "my-bert, step 4",
+    ]
+    with pytest.raises(ModelFolderError, match="no pretraining run of this version"):
+        open_others(copied / "training/checkpoints/step-0")
+
+
 def test_a_start_that_was_lost_is_said(pretrained, tmp_path):
     copied = tmp_path / "my-bert"
     shutil.copytree(pretrained, copied)
@@ -213,7 +226,7 @@ def test_a_checkpoint_that_is_not_there_is_said(pretrained, tiny_bert, tmp_path)
         open_others(pretrained / "training/checkpoints/step-00000003")
     shutil.copytree(tiny_bert, tmp_path / "task")
     (tmp_path / "task/training/checkpoints").mkdir(parents=True)
-    with pytest.raises(ModelFolderError, match="no pretraining run, so its start cannot be drawn again"):
+    with pytest.raises(ModelFolderError, match="of this version, so its start cannot be drawn again"):
         open_others(tmp_path / "task/training/checkpoints/step-0")
 
 

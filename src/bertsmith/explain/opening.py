@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 from bertsmith.config import PretrainConfig
-from bertsmith.errors import ModelFolderError
+from bertsmith.errors import ConfigError, ModelFolderError
 from bertsmith.explain.predictor import Predictor
 from bertsmith.model.bert import Bert
 from bertsmith.model.config_json import CONFIG
@@ -69,21 +69,24 @@ def _run_of(checkpoints: Path) -> RunFolder:
 
 
 def _settings(run: RunFolder) -> PretrainConfig | None:
-    """What a pretraining run was begun with; None of other runs."""
+    """What a pretraining run was begun with; None of other runs, and of those that earlier builds began otherwise."""
     if not run.settings.exists():
         return None
     values = tomllib.loads(run.settings.read_text(encoding="utf-8"))
     if "objective" not in values:
         return None
-    return PretrainConfig(**{name: values[name] for name in PretrainConfig.model_fields if name in values})
+    try:
+        return PretrainConfig(**{name: values[name] for name in PretrainConfig.model_fields if name in values})
+    except ConfigError:
+        return None
 
 
 def _start_of(run: RunFolder) -> Bert:
     config = _settings(run)
     if config is None:
         raise ModelFolderError(
-            f"{run.out}: no pretraining run, so its start cannot be drawn again. Compare with the model that it was "
-            "fine-tuned from."
+            f"{run.out}: no pretraining run of this version, so its start cannot be drawn again. Compare with a "
+            "checkpoint, or with the model that it was fine-tuned from."
         )
     tokenizer = WordPiece.load(run.out)
     task = Pretraining(config.objective)
