@@ -38,10 +38,7 @@ def export(
         ),
     ] = None,
     max_loss: Annotated[
-        float,
-        Parameter(
-            help="Refuse an export that loses more of the task's figure, such as accuracy: 0.01 is a point of 100."
-        ),
+        float, Parameter(help="Refuse a larger loss of the task's figure; 0.01 is a point of 100.")
     ] = 0.01,
     calibration: Annotated[
         list[str] | None,
