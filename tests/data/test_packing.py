@@ -1,6 +1,7 @@
 """Packing loses nothing, overfills nothing, and wastes little."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,6 +64,30 @@ def test_a_packed_row_spells_out_its_sequences() -> None:
             assert batch.token_type_ids[row, places].tolist() == [0] * (len(a) + 2) + [1] * (len(b) + 1)
             assert batch.position_ids[row, places].tolist() == list(range(len(a) + len(b) + 3))
     assert batch.next_sentence_labels.tolist() == (1 - pairs.is_next[packed.sequences]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("positions", "firsts"), [(0, [0]), (32, [0]), (64, [0]), (128, [0, 64]), (160, [0, 48, 96]), (65, [0, 1])]
+)
+def test_short_rows_are_spread_over_all_positions(positions: int, firsts: list[int]) -> None:
+    """In turn by the row's number, so that a rank or a part of a step that begins in the middle has the same ones."""
+    shard = random_shard(9)
+    pairs = draw_pairs(shard, row_length=64, next_sentence=True, short_share=0.1, rng=generator("pairs"))
+    packed = pack(pairs.lengths, 64)
+    masking = Masking(vocabulary(), 0.15, False)
+    for rows in ((0, len(packed)), (2, 7)):
+        usual, spread = (
+            build_batch(
+                shard, pairs, packed, rows=rows, row_length=64, masking=masking, key=stream_key("m"), positions=reach
+            )
+            for reach in (0, positions)
+        )
+        for row in range(usual.rows):
+            real = usual.sequence_ids[row] > 0
+            moved = spread.position_ids[row, real] - usual.position_ids[row, real]
+            assert set(moved.tolist()) == {firsts[(rows[0] + row) % len(firsts)]}
+        assert spread.position_ids.max() < max(positions, 64)
+        assert (spread.input_ids == usual.input_ids).all()
 
 
 def test_concatenate_undoes_slice() -> None:

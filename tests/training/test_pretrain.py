@@ -166,13 +166,15 @@ def test_a_run_may_begin_with_short_rows_in_which_more_is_hidden(
     loss_sums = Pretraining.loss_sums
 
     def look(self: Pretraining, model: Bert, batch: PretrainingBatch) -> dict[str, torch.Tensor]:
-        seen.append((batch.input_ids.shape[1], len(batch.masked_labels) / batch.tokens))
+        share = len(batch.masked_labels) / batch.tokens
+        seen.append((batch.input_ids.shape[1], share, int(batch.position_ids.max())))
         return loss_sums(self, model, batch)
 
     monkeypatch.setattr(Pretraining, "loss_sums", look)
     run(small_corpus, tmp_path / "run", steps=4, early_share=0.5, early_length_tokens=16, early_mask_share=0.4)
-    lengths, shares = zip(*seen, strict=True)
+    lengths, shares, positions = zip(*seen, strict=True)
     assert lengths == (16, 16, 32, 32)
+    assert min(positions) > 16  # those of the later half are taught from the beginning
     assert min(shares[:2]) > 0.25 > 0.2 > max(shares[2:])
 
 

@@ -26,7 +26,7 @@ class PretrainingBatch:
     Attributes:
         input_ids: (B, T) tokens, some of them hidden.
         token_type_ids: (B, T) 0 in segment A, 1 in segment B.
-        position_ids: (B, T) place in its own sequence, from 0.
+        position_ids: (B, T) place in its own sequence; from 0, but in short rows that are to teach later positions too.
         sequence_ids: (B, T) 0 is padding, k the k-th sequence of the row; tokens see their own sequence only.
         masked_places: (M,) where tokens are hidden, as indices into the B * T places.
         masked_labels: (M,) the hidden tokens.
@@ -112,6 +112,7 @@ def build_batch(
     row_length: int,
     masking: Masking,
     key: np.uint64,
+    positions: int = 0,
 ) -> PretrainingBatch:
     """Write the sequences of some rows out as tokens, and hide some of them.
 
@@ -123,8 +124,10 @@ def build_batch(
         row_length: T.
         masking: what to hide.
         key: the stream of the masks' draws; a row's masks depend on it and the row's number only.
+        positions: of the model, if more than T: rows begin in turn where together they reach all of them, so that short
+            ones teach later positions too. Else all begin at 0.
     """
-    layout = _lay_out(pairs, packed, rows, row_length)
+    layout = _lay_out(pairs, packed, rows, row_length, positions)
     tokens = shard.tokens[layout.sources].astype(np.int64)
     sequences = np.repeat(np.arange(len(layout.begins)), layout.lengths - layout.specials)
     hidden = mask_tokens(
@@ -159,6 +162,7 @@ class _Layout:
         chosen: (S,) which of the shard's pairs.
         number: (S,) of the sequence in its row, from 1.
         begins: (S,) the place of its [CLS].
+        first_positions: (S,) the position of its [CLS].
         lengths: (S,) its tokens.
         a_length: (S,) those of segment A.
         specials: (S,) special tokens.
@@ -170,6 +174,7 @@ class _Layout:
     chosen: Int64s
     number: Int64s
     begins: Int64s
+    first_positions: Int64s
     lengths: Int64s
     a_length: Int64s
     specials: Int64s
@@ -177,8 +182,11 @@ class _Layout:
     places: Int64s
 
 
-def _lay_out(pairs: SegmentPairs, packed: PackedRows, rows: tuple[int, int], row_length: int) -> _Layout:
+def _lay_out(
+    pairs: SegmentPairs, packed: PackedRows, rows: tuple[int, int], row_length: int, positions: int
+) -> _Layout:
     first, last = rows
+    turns = np.linspace(0, max(0, positions - row_length), max(1, -(-positions // row_length))).astype(np.int64)
     counts = np.diff(packed.row_starts[first : last + 1])  # sequences of each row
     chosen = packed.sequences[packed.row_starts[first] : packed.row_starts[last]]
     lengths, a_length, b_length = pairs.lengths[chosen], pairs.a_length[chosen], pairs.b_length[chosen]
@@ -192,6 +200,7 @@ def _lay_out(pairs: SegmentPairs, packed: PackedRows, rows: tuple[int, int], row
         chosen=chosen,
         number=np.arange(len(chosen)) - np.repeat(row_begins, counts) + 1,
         begins=begins,
+        first_positions=turns[(first + row_of) % len(turns)],
         lengths=lengths,
         a_length=a_length,
         specials=lengths - a_length - b_length,
@@ -211,7 +220,7 @@ def _write(layout: _Layout, tokens: Int64s, vocabulary: Vocabulary) -> list[Int6
     token_type_ids, position_ids, sequence_ids = (np.zeros_like(input_ids) for _ in range(3))
     token_type_ids[_ragged(begins + 2 + layout.a_length, lengths - 2 - layout.a_length)] = 1
     everywhere = _ragged(begins, lengths)
-    position_ids[everywhere] = everywhere - np.repeat(begins, lengths)
+    position_ids[everywhere] = everywhere - np.repeat(begins - layout.first_positions, lengths)
     sequence_ids[everywhere] = np.repeat(layout.number, lengths)
     return [ids.reshape(layout.shape) for ids in (input_ids, token_type_ids, position_ids, sequence_ids)]
 

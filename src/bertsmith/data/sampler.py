@@ -41,6 +41,7 @@ class Sampling:
         next_sentence: pairs for next-sentence prediction, or single segments.
         short_share: share of sequences with a random shorter target.
         masking: what is hidden.
+        positions: that short rows are spread over, see `build_batch`; 0 if all begin at the first.
     """
 
     seed: int
@@ -48,6 +49,7 @@ class Sampling:
     next_sentence: bool
     short_share: float
     masking: Masking
+    positions: int = 0
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,7 @@ class RowSampler:
             planned.packed,
             rows=(first, last),
             row_length=self.sampling.row_length,
+            positions=self.sampling.positions,
             masking=self.sampling.masking,
             key=planned.key,
         )
