@@ -97,6 +97,19 @@ def test_texts_are_filled_together_as_one_by_one(tiny_bert, options):
     assert predictor.fill_texts([]) == []
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@needs_half
+def test_the_vocabulary_has_half_weights_wherever_numbers_are_low(tiny_bert, dtype):
+    """Of hidden states that are exact, so that what is off is the product alone."""
+    bert, _ = read_model_folder(tiny_bert)
+    fast = fast_copy(bert.eval(), dtype)
+    assert isinstance(fast.masked_lm.decoder, HalfLinear)
+    hidden = torch.randn(5, bert.config.hidden_size, generator=torch.Generator().manual_seed(0))
+    exact = bert.masked_lm_logits(hidden)
+    assert 1e-7 < (fast.masked_lm_logits(hidden) - exact).abs().max() / exact.abs().max() < 1e-3
+
+
 def test_a_text_without_a_mask_among_others_is_named(tiny_bert):
     with pytest.raises(InputError, match=r'no \[MASK\] in "none here"'):
         load(tiny_bert).fill_texts([MASKED[0], "none here"])

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bertsmith.model.bert import Bert
 from bertsmith.model.encoder import BertEncoder
 from bertsmith.model.flat_encoder import FlatEncoder
-from bertsmith.model.half import hidden_dtype, prediction_linear
+from bertsmith.model.half import can_halve, hidden_dtype, prediction_linear
 from bertsmith.model.heads import MaskedLMHead
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -24,7 +24,7 @@ def fast_copy(bert: Bert, dtype: torch.dtype) -> Bert:
     """A model for prediction alone, with the numbers of this one: to 1e-5 in float32, to three digits in bfloat16.
 
     In float16, which is for processors, only weights have it, to four digits: those of the encoder's linear layers, and
-    of the product with the vocabulary.
+    of the product with the vocabulary, which has them beside bfloat16 too where there is a product for it.
 
     BERT on a processor gets the encoder made for that, and shares embeddings and heads with the original; both stay in
     float32. Another encoder goes its own way with packed products, in float32 with the original's weights; on a GPU the
@@ -50,8 +50,10 @@ class PackedMaskedLMHead(nn.Module):
 
     def __init__(self, head: MaskedLMHead, word_embeddings: Tensor, dtype: torch.dtype) -> None:
         super().__init__()
-        dtype = torch.float16 if dtype == torch.float16 else torch.float32
-        self.head, self.decoder = head, prediction_linear(word_embeddings, head.bias, dtype)
+        # Of a vocabulary in bfloat16 a word's number would be right to three digits, of one in float16 to four.
+        halved = dtype == torch.float16 or (dtype == torch.bfloat16 and can_halve())
+        of_words = torch.float16 if halved else torch.float32
+        self.head, self.decoder = head, prediction_linear(word_embeddings, head.bias, of_words)
 
     def forward(self, hidden: Tensor, word_embeddings: Tensor) -> Tensor:
         """(M, D) -> (M, V)."""
