@@ -26,14 +26,15 @@ _ITERATIONS, _COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)
 
 
 class Blocks(NamedTuple):
-    """How a matrix falls into such as are made orthogonal each for itself: `count` of rows, or of columns."""
+    """How a matrix falls into such as are made orthogonal each for itself: `parts` of rows, or of columns."""
 
-    count: int
+    parts: int
     of_columns: bool = False
 
     def of(self, matrix: Tensor) -> Tensor:
         """(R, C) -> (K, R / K, C), or (K, C / K, R) with the columns as rows."""
-        return (matrix.mT if self.of_columns else matrix).unflatten(0, (self.count, -1))
+        rows = matrix.mT if self.of_columns else matrix
+        return rows.reshape(self.parts, -1, rows.shape[1])
 
     def joined(self, blocks: Tensor) -> Tensor:
         """The matrix that falls into these blocks."""
@@ -65,7 +66,7 @@ def step_matrices(group: Mapping[str, Any], state: Mapping[Tensor, dict[str, Any
     for shape, members in alike.items():
         directions = orthogonalise(torch.cat([parts for _, _, parts in members]))
         length = _RMS * max(shape) ** 0.5
-        counts = [blocks.count for _, blocks, _ in members]
+        counts = [blocks.parts for _, blocks, _ in members]
         for (matrix, blocks, _), direction in zip(members, torch.split(directions, counts), strict=True):
             matrix.mul_(1 - group["lr"] * group["weight_decay"])
             step = divided_like(blocks.joined(direction), matrix)
