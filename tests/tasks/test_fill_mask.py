@@ -1,9 +1,10 @@
+import numpy as np
 import pytest
 import torch
 
 from bertsmith.errors import InputError
 from bertsmith.model.folder import read_model_folder
-from bertsmith.tasks.fill_mask import Fill, fill_masks
+from bertsmith.tasks.fill_mask import RUN, Fill, _best, fill_masks
 from bertsmith.text.wordpiece import WordPiece
 
 
@@ -127,3 +128,19 @@ def test_top_k_is_held_to_what_there_is(bert, tokenizer):
 def test_wrong_words_are_explained(bert, tokenizer, arguments, message):
     with pytest.raises(InputError, match=message):
         fill_masks(bert, tokenizer, **arguments)
+
+
+@pytest.mark.parametrize("vocab_size", [5, RUN, 30 * RUN + 17, 40 * RUN])
+@pytest.mark.parametrize("count", [1, 5, 29, 31, 5000])
+@pytest.mark.parametrize("different", [3, 10**6])
+def test_the_best_words_are_those_of_sorting_all(vocab_size, count, different):
+    """Of logits with ties and without, wider than the vocabulary, of which the last places are no words."""
+    rng = np.random.default_rng(0)
+    logits = (rng.integers(0, different, (3, 40 * RUN + 5)) / different * 20).astype(np.float32)
+    for row, best in zip(logits, _best(logits, count, vocab_size, None), strict=True):
+        ids = [token_id for token_id, _ in best]
+        rightly = np.sort(row[:vocab_size])[::-1][:count]
+        assert row[ids].tolist() == rightly.tolist()
+        assert len({*ids}) == len(ids)
+        shares = torch.softmax(torch.tensor(row, dtype=torch.float64), 0)[ids]
+        assert [share for _, share in best] == pytest.approx(shares.tolist(), rel=1e-5)

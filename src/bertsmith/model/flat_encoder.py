@@ -122,7 +122,7 @@ class FlatLayer:
         """(N, 3 D) -> (S * t, D), the heads' outputs side by side."""
         total = run.sequences * run.tokens
         split = qkv[run.start : run.start + total].view(run.sequences, run.tokens, 3, self.heads, -1)
-        heads = attention(*split.permute(2, 0, 3, 1, 4))  # (S, t, 3, A, H) -> 3 x (S, A, t, H) -> (S, A, t, H)
+        heads = attention(*split.permute(2, 0, 3, 1, 4).unbind())  # (S, t, 3, A, H) -> 3 x (S, A, t, H) -> (S, A, t, H)
         return heads.transpose(1, 2).reshape(total, -1)  # (S, A, t, H) -> (S * t, D)
 
 
