@@ -96,10 +96,10 @@ def _passes(matrices: Tensor) -> list[int]:
     """How many iterations each pass over the matrices does, (K, R, C) with R <= C.
 
     Of oblong ones a pass does several on the gram, which is square. An iteration makes a gram's errors twelve times as
-    large, so that in bfloat16 it is made anew after two.
+    large, so that in bfloat16 it is made anew after three.
     """
     oblong = matrices.shape[1] != matrices.shape[2]
-    most = 1 if not oblong else _ITERATIONS if matrices.dtype == torch.float32 else 2
+    most = 1 if not oblong else _ITERATIONS if matrices.dtype == torch.float32 else 3
     return [min(most, _ITERATIONS - done) for done in range(0, _ITERATIONS, most)]
 
 
