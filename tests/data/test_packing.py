@@ -66,10 +66,8 @@ def test_a_packed_row_spells_out_its_sequences() -> None:
     assert batch.next_sentence_labels.tolist() == (1 - pairs.is_next[packed.sequences]).tolist()
 
 
-@pytest.mark.parametrize(
-    ("positions", "firsts"), [(0, [0]), (32, [0]), (64, [0]), (128, [0, 64]), (160, [0, 48, 96]), (65, [0, 1])]
-)
-def test_short_rows_are_spread_over_all_positions(positions: int, firsts: list[int]) -> None:
+@pytest.mark.parametrize(("reach", "firsts"), [(32, [0]), (64, [0]), (128, [0, 64]), (160, [0, 48, 96]), (65, [0, 1])])
+def test_short_rows_are_spread_over_all_positions(reach: int, firsts: list[int]) -> None:
     """In turn by the row's number, so that a rank or a part of a step that begins in the middle has the same ones."""
     shard = random_shard(9)
     pairs = draw_pairs(shard, row_length=64, next_sentence=True, short_share=0.1, rng=generator("pairs"))
@@ -78,15 +76,16 @@ def test_short_rows_are_spread_over_all_positions(positions: int, firsts: list[i
     for rows in ((0, len(packed)), (2, 7)):
         usual, spread = (
             build_batch(
-                shard, pairs, packed, rows=rows, row_length=64, masking=masking, key=stream_key("m"), positions=reach
+                shard, pairs, packed, rows=rows, row_length=64, masking=masking, key=stream_key("m"), reach=each
             )
-            for reach in (0, positions)
+            for each in (0, reach)
         )
         for row in range(usual.rows):
             real = usual.sequence_ids[row] > 0
             moved = spread.position_ids[row, real] - usual.position_ids[row, real]
             assert set(moved.tolist()) == {firsts[(rows[0] + row) % len(firsts)]}
-        assert spread.position_ids.max() < max(positions, 64)
+        assert usual.position_ids.max() < 64
+        assert min(64, reach - 1) <= spread.position_ids.max() < max(reach, 64)
         assert (spread.input_ids == usual.input_ids).all()
 
 

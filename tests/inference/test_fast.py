@@ -16,6 +16,7 @@ from bertsmith.model import precision
 from bertsmith.model.bert import Bert
 from bertsmith.model.folder import read_model_folder
 from bertsmith.model.half import HalfLinear, can_halve
+from bertsmith.model.packed import PackedLinear
 
 needs_half = pytest.mark.skipif(not can_halve(), reason="torch has no product with weights in float16 here")
 TEXTS = ["the pain", "", "A nurse saw the doctor in the ward.", "pain", "strong medicine against pains!"] * 3
@@ -108,6 +109,13 @@ def test_the_vocabulary_has_half_weights_wherever_numbers_are_low(tiny_bert, dty
     hidden = torch.randn(5, bert.config.hidden_size, generator=torch.Generator().manual_seed(0))
     exact = bert.masked_lm_logits(hidden)
     assert 1e-7 < (fast.masked_lm_logits(hidden) - exact).abs().max() / exact.abs().max() < 1e-3
+
+
+def test_a_machine_without_half_weights_has_the_vocabulary_in_float32(tiny_bert, monkeypatch):
+    monkeypatch.setattr("bertsmith.inference.fast.can_halve", lambda: False)
+    predictor = load(tiny_bert, precision="bfloat16")
+    assert predictor.fill("The [MASK] was given medicine.")
+    assert isinstance(predictor.reader.model.masked_lm.decoder, PackedLinear)
 
 
 def test_a_text_without_a_mask_among_others_is_named(tiny_bert):

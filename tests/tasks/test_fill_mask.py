@@ -4,7 +4,7 @@ import torch
 
 from bertsmith.errors import InputError
 from bertsmith.model.folder import read_model_folder
-from bertsmith.tasks.fill_mask import RUN, Fill, _best, fill_masks
+from bertsmith.tasks.fill_mask import STRETCH, Fill, _best, fill_masks
 from bertsmith.text.wordpiece import WordPiece
 
 
@@ -130,13 +130,13 @@ def test_wrong_words_are_explained(bert, tokenizer, arguments, message):
         fill_masks(bert, tokenizer, **arguments)
 
 
-@pytest.mark.parametrize("vocab_size", [5, RUN, 30 * RUN + 17, 40 * RUN])
+@pytest.mark.parametrize("vocab_size", [5, STRETCH, 30 * STRETCH + 17, 40 * STRETCH])
 @pytest.mark.parametrize("count", [1, 5, 29, 31, 5000])
 @pytest.mark.parametrize("different", [3, 10**6])
 def test_the_best_words_are_those_of_sorting_all(vocab_size, count, different):
     """Of logits with ties and without, wider than the vocabulary, of which the last places are no words."""
     rng = np.random.default_rng(0)
-    logits = (rng.integers(0, different, (3, 40 * RUN + 5)) / different * 20).astype(np.float32)
+    logits = (rng.integers(0, different, (3, 40 * STRETCH + 5)) / different * 20).astype(np.float32)
     for row, best in zip(logits, _best(logits, count, vocab_size, None), strict=True):
         ids = [token_id for token_id, _ in best]
         rightly = np.sort(row[:vocab_size])[::-1][:count]
@@ -144,3 +144,12 @@ def test_the_best_words_are_those_of_sorting_all(vocab_size, count, different):
         assert len({*ids}) == len(ids)
         shares = torch.softmax(torch.tensor(row, dtype=torch.float64), 0)[ids]
         assert [share for _, share in best] == pytest.approx(shares.tolist(), rel=1e-5)
+
+
+def test_the_best_of_the_allowed_words_keep_their_order_where_they_are_alike() -> None:
+    logits = np.array([[0.0, 2.0, 1.0, 2.0, 5.0, 1.0]], np.float32)
+    (best,) = _best(logits, 4, 6, [3, 0, 1, 5, 2])
+    assert {token_id for token_id, _ in best[:2]} == {1, 3}
+    assert {token_id for token_id, _ in best[2:]} == {2, 5}
+    (every,) = _best(logits, 5, 6, [3, 0, 1, 5, 2])
+    assert [token_id for token_id, _ in every] == [3, 1, 5, 2, 0]

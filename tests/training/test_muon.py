@@ -99,6 +99,7 @@ def test_steps_are_those_of_torchs_muon() -> None:
         ("bert", "attention.output", 2, 1),
         ("bert", "widen", 1, 0),
         ("bert", "narrow", 1, 1),
+        ("modernbert", "attention.qkv", 6, 0),
         ("modernbert", "widen", 2, 0),
     ],
 )

@@ -112,7 +112,7 @@ def build_batch(
     row_length: int,
     masking: Masking,
     key: np.uint64,
-    positions: int = 0,
+    reach: int = 0,
 ) -> PretrainingBatch:
     """Write the sequences of some rows out as tokens, and hide some of them.
 
@@ -124,10 +124,10 @@ def build_batch(
         row_length: T.
         masking: what to hide.
         key: the stream of the masks' draws; a row's masks depend on it and the row's number only.
-        positions: of the model, if more than T: rows begin in turn where together they reach all of them, so that short
-            ones teach later positions too. Else all begin at 0.
+        reach: how many positions rows are to reach together, if more than T: they begin in turn where they do, so that
+            short rows teach later positions too. Else all begin at 0.
     """
-    layout = _lay_out(pairs, packed, rows, row_length, positions)
+    layout = _lay_out(pairs, packed, rows, row_length, reach)
     tokens = shard.tokens[layout.sources].astype(np.int64)
     sequences = np.repeat(np.arange(len(layout.begins)), layout.lengths - layout.specials)
     hidden = mask_tokens(
@@ -182,11 +182,9 @@ class _Layout:
     places: Int64s
 
 
-def _lay_out(
-    pairs: SegmentPairs, packed: PackedRows, rows: tuple[int, int], row_length: int, positions: int
-) -> _Layout:
+def _lay_out(pairs: SegmentPairs, packed: PackedRows, rows: tuple[int, int], row_length: int, reach: int) -> _Layout:
     first, last = rows
-    turns = np.linspace(0, max(0, positions - row_length), max(1, -(-positions // row_length))).astype(np.int64)
+    turns = np.linspace(0, max(0, reach - row_length), max(1, -(-reach // row_length))).astype(np.int64)
     counts = np.diff(packed.row_starts[first : last + 1])  # sequences of each row
     chosen = packed.sequences[packed.row_starts[first] : packed.row_starts[last]]
     lengths, a_length, b_length = pairs.lengths[chosen], pairs.a_length[chosen], pairs.b_length[chosen]

@@ -41,7 +41,7 @@ class Sampling:
         next_sentence: pairs for next-sentence prediction, or single segments.
         short_share: share of sequences with a random shorter target.
         masking: what is hidden.
-        positions: that short rows are spread over, see `build_batch`; 0 if all begin at the first.
+        reach: positions that short rows reach together, see `build_batch`; 0 if all begin at the first.
     """
 
     seed: int
@@ -49,7 +49,7 @@ class Sampling:
     next_sentence: bool
     short_share: float
     masking: Masking
-    positions: int = 0
+    reach: int = 0
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class RowSampler:
             planned.packed,
             rows=(first, last),
             row_length=self.sampling.row_length,
-            positions=self.sampling.positions,
+            reach=self.sampling.reach,
             masking=self.sampling.masking,
             key=planned.key,
         )

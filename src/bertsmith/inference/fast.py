@@ -24,7 +24,7 @@ def fast_copy(bert: Bert, dtype: torch.dtype) -> Bert:
     """A model for prediction alone, with the numbers of this one: to 1e-5 in float32, to three digits in bfloat16.
 
     In float16, which is for processors, only weights have it, to four digits: those of the encoder's linear layers, and
-    of the product with the vocabulary, which has them beside bfloat16 too where there is a product for it.
+    of the product with the vocabulary, which in BERT has them beside bfloat16 too where there is a product for it.
 
     BERT on a processor gets the encoder made for that, and shares embeddings and heads with the original; both stay in
     float32. Another encoder goes its own way with packed products, in float32 with the original's weights; on a GPU the

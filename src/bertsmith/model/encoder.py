@@ -50,7 +50,7 @@ class BertEncoder(nn.Module):
         Args:
             input_ids: (B, T) int, ids of WordPieces.
             token_type_ids: (B, T) int, 0 for segment A, 1 for segment B.
-            position_ids: (B, T) int, the place of a token in its own sequence, from 0.
+            position_ids: (B, T) int, the place of a token in its own sequence; short rows may count from a later one.
             sequence_ids: (B, T) int, k for the k-th sequence of a row, 0 for padding: a token sees only its
                 own sequence. None where each row is one sequence without padding.
             places: (P,) int, the only tokens whose hidden states are wanted, as indices into B * T; None for all.

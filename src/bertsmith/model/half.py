@@ -1,8 +1,9 @@
-"""Linear layers for prediction on a processor without bfloat16: weights in float16, all else in float32.
+"""Linear layers for prediction with weights in float16, all else in float32: on a processor without bfloat16, and of
+the product with the vocabulary beside bfloat16.
 
-A short text's time goes into reading weights. FBGEMM's product reads half the bytes and widens them on the way, and for
-many tokens it is as fast as others. A weight keeps eleven bits, where bfloat16 keeps eight. torch has it for its
-quantisation.
+A short text's time goes into reading weights. FBGEMM's product reads half the bytes and widens them on the way. For
+many tokens it is as fast as others where there is AVX2 alone; with AVX512 up to some sixteen. A weight keeps eleven
+bits, where bfloat16 keeps eight. torch has it for its quantisation.
 
 Letters: I inputs, O outputs.
 """

@@ -2,8 +2,8 @@
 
 Every direction of a matrix learns at the same pace, where AdamW follows the few that the gradient is largest in.
 
-Of attention's matrices each head's share is a matrix of its own: it is what a head does, and its products are a tenth
-of the whole one's. Matrices of one shape are worked on together, as batched products.
+Of attention's matrices each head's share is a matrix of its own: it is what a head does, and its products are a small
+part of the whole one's. Matrices of one shape are worked on together, as batched products.
 
 Reference:
     Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks": momentum, iteration, coefficients;
@@ -26,19 +26,19 @@ _ITERATIONS, _COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)
 
 
 class Blocks(NamedTuple):
-    """How a matrix falls into such as are made orthogonal each for itself: `parts` of rows, or of columns."""
+    """How a matrix falls into such as are made orthogonal each for itself: `number` of rows, or of columns."""
 
-    parts: int
+    number: int
     of_columns: bool = False
 
     def of(self, matrix: Tensor) -> Tensor:
         """(R, C) -> (K, R / K, C), or (K, C / K, R) with the columns as rows."""
         rows = matrix.mT if self.of_columns else matrix
-        return rows.reshape(self.parts, -1, rows.shape[1])
+        return rows.reshape(self.number, -1, rows.shape[1])
 
-    def joined(self, blocks: Tensor) -> Tensor:
-        """The matrix that falls into these blocks."""
-        rows = blocks.flatten(0, 1)
+    def joined(self, pieces: Tensor) -> Tensor:
+        """The matrix that falls into these."""
+        rows = pieces.flatten(0, 1)
         return rows.mT if self.of_columns else rows
 
 
@@ -61,12 +61,12 @@ def step_matrices(group: Mapping[str, Any], state: Mapping[Tensor, dict[str, Any
         momentum = kept[MOMENTUM]
         momentum.lerp_(matrix.grad, 1 - _DECAY)
         ahead = gathered(matrix.grad.lerp(momentum, _DECAY))  # Nesterov's; every rank iterates over all of it
-        parts = blocks.of(ahead.to(group["product_dtype"]))
-        alike[parts.shape[1:]].append((matrix, blocks, parts))
+        pieces = blocks.of(ahead.to(group["product_dtype"]))
+        alike[pieces.shape[1:]].append((matrix, blocks, pieces))
     for shape, members in alike.items():
-        directions = orthogonalise(torch.cat([parts for _, _, parts in members]))
+        directions = orthogonalise(torch.cat([pieces for _, _, pieces in members]))
         length = _RMS * max(shape) ** 0.5
-        counts = [blocks.parts for _, blocks, _ in members]
+        counts = [blocks.number for _, blocks, _ in members]
         for (matrix, blocks, _), direction in zip(members, torch.split(directions, counts), strict=True):
             matrix.mul_(1 - group["lr"] * group["weight_decay"])
             step = divided_like(blocks.joined(direction), matrix)

@@ -43,8 +43,8 @@ class Rows:
         if config.early_share:
             length = config.early_length_tokens or max(8, config.max_length_tokens // 2)
             hidden = config.early_mask_share or max(EARLY_MASK_SHARE, config.mask_share)
-            positions = config.max_length_tokens  # those of the later half would not be taught until the next phase
-            rows = self._sampler("train", length, config.seed, mask_share=hidden, positions=positions)
+            reach = config.max_length_tokens  # else the later positions would not be taught until the next phase
+            rows = self._sampler("train", length, config.seed, mask_share=hidden, reach=reach)
             phases.append(Phase(rows, config.early_share * (1 - config.long_share)))
         phases.append(Phase(self._sampler("train", config.max_length_tokens, config.seed), 1 - config.long_share))
         if config.long_share:
@@ -71,9 +71,9 @@ class Rows:
         return [batch.slice(row, min(row + size, batch.rows)) for row in range(0, batch.rows, size)]
 
     def _sampler(
-        self, split: Split, row_length: int, seed: int, *, mask_share: float | None = None, positions: int = 0
+        self, split: Split, row_length: int, seed: int, *, mask_share: float | None = None, reach: int = 0
     ) -> RowSampler:
         config = self.config
         masking = Masking(self.vocabulary, mask_share or config.mask_share, config.whole_word)
-        sampling = Sampling(seed, row_length, self.next_sentence, config.short_sequence_share, masking, positions)
+        sampling = Sampling(seed, row_length, self.next_sentence, config.short_sequence_share, masking, reach)
         return RowSampler(self.corpus, split, sampling)
