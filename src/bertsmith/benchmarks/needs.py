@@ -135,6 +135,6 @@ def _moments(model: Bert, config: PretrainConfig) -> int:
     recipe = recipe_of(config, Budget(1, "steps"), "float32")
     groups = build_optimizer(model, weight_decay=recipe.weight_decay, muon=recipe.muon).param_groups
     return sum(
-        (MOMENTS_OF_MUON if "blocks" in group else MOMENTS_OF_ADAMW) * sum(each.numel() for each in group["params"])
+        (MOMENTS_OF_MUON if "stacked" in group else MOMENTS_OF_ADAMW) * sum(each.numel() for each in group["params"])
         for group in groups
     )

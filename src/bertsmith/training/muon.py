@@ -1,9 +1,7 @@
 """Muon: a layer's matrix moves by the orthogonal matrix that is nearest to the momentum of its gradients.
 
 Every direction of a matrix learns at the same pace, where AdamW follows the few that the gradient is largest in.
-
-Of attention's matrices each head's share is a matrix of its own: it is what a head does, and its products are a small
-part of the whole one's. Matrices of one shape are worked on together, as batched products.
+Matrices of one shape are worked on together, as batched products.
 
 Reference:
     Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks": momentum, iteration, coefficients;
@@ -12,7 +10,7 @@ Reference:
 
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,34 +23,17 @@ _RMS = 0.2  # of a step's values at learning rate 1
 _ITERATIONS, _COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)
 
 
-class Blocks(NamedTuple):
-    """How a matrix falls into such as are made orthogonal each for itself: `number` of rows, or of columns."""
-
-    number: int
-    of_columns: bool = False
-
-    def of(self, matrix: Tensor) -> Tensor:
-        """(R, C) -> (K, R / K, C), or (K, C / K, R) with the columns as rows."""
-        rows = matrix.mT if self.of_columns else matrix
-        return rows.reshape(self.number, -1, rows.shape[1])
-
-    def joined(self, pieces: Tensor) -> Tensor:
-        """The matrix that falls into these."""
-        rows = pieces.flatten(0, 1)
-        return rows.mT if self.of_columns else rows
-
-
 @torch.no_grad()
 def step_matrices(group: Mapping[str, Any], state: Mapping[Tensor, dict[str, Any]]) -> None:
     """One step of a group's matrices that have a gradient.
 
     Args:
-        group: "params", "lr", "weight_decay"; "blocks", the `Blocks` of each of the parameters; "product_dtype", of the
-            iteration's products.
+        group: "params", "lr", "weight_decay"; "stacked", the square or oblong matrices that lie under one another in
+            each of the parameters; "product_dtype", of the iteration's products.
         state: of the optimizer; a parameter's is {MOMENTUM: its momentum}.
     """
-    alike: dict[torch.Size, list[tuple[nn.Parameter, Blocks, Tensor]]] = defaultdict(list)
-    for matrix, blocks in zip(group["params"], group["blocks"], strict=True):
+    alike: dict[torch.Size, list[tuple[nn.Parameter, Tensor]]] = defaultdict(list)
+    for matrix, stacked in zip(group["params"], group["stacked"], strict=True):
         if matrix.grad is None:
             continue
         kept = state[matrix]
@@ -61,15 +42,15 @@ def step_matrices(group: Mapping[str, Any], state: Mapping[Tensor, dict[str, Any
         momentum = kept[MOMENTUM]
         momentum.lerp_(matrix.grad, 1 - _DECAY)
         ahead = gathered(matrix.grad.lerp(momentum, _DECAY))  # Nesterov's; every rank iterates over all of it
-        pieces = blocks.of(ahead.to(group["product_dtype"]))
-        alike[pieces.shape[1:]].append((matrix, blocks, pieces))
-    for shape, members in alike.items():
-        directions = orthogonalise(torch.cat([pieces for _, _, pieces in members]))
+        parts = ahead.to(group["product_dtype"]).reshape(stacked, -1, ahead.shape[1])  # (K * R, C) -> (K, R, C)
+        alike[parts.shape[1:]].append((matrix, parts))
+    for shape, pairs in alike.items():
+        directions = orthogonalise(torch.cat([parts for _, parts in pairs]))
         length = _RMS * max(shape) ** 0.5
-        counts = [blocks.number for _, blocks, _ in members]
-        for (matrix, blocks, _), direction in zip(members, torch.split(directions, counts), strict=True):
+        sizes = [len(parts) for _, parts in pairs]
+        for (matrix, _), direction in zip(pairs, torch.split(directions, sizes), strict=True):
             matrix.mul_(1 - group["lr"] * group["weight_decay"])
-            step = divided_like(blocks.joined(direction), matrix)
+            step = divided_like(direction.flatten(0, 1), matrix)
             matrix.add_(step, alpha=-group["lr"] * length)
 
 

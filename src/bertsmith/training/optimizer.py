@@ -15,8 +15,7 @@ from torch.distributed.tensor import DTensor
 from torch.optim.adamw import adamw
 
 from bertsmith.errors import CheckpointError
-from bertsmith.model.attention import SelfAttention
-from bertsmith.training.muon import MOMENTUM, Blocks, step_matrices
+from bertsmith.training.muon import MOMENTUM, step_matrices
 from bertsmith.training.sharding import divided_like, gathered
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -24,8 +23,9 @@ _TOUCHED = "touched"  # (V,) bool, the rows of a table that ever had a sparse gr
 _ABOVE = -1  # the depth of what stands above all layers
 
 
-# The matrices of a layer that Muon steps.
-_MATRIX = re.compile(r"(encoder\.layers\.\d+)\.(attention\.qkv|attention\.output|widen|narrow)\.weight")
+# The matrices of a layer that Muon steps: those that others lie under one another in, and what reads one of these.
+_MATRIX = re.compile(r"(encoder\.layers\.\d+\.)(attention\.qkv|attention\.output|widen|narrow)\.weight")
+_READ_BY = {"attention.qkv": "attention.output", "widen": "narrow"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class MuonOptions:
 
 class AdamW(torch.optim.AdamW):
     """torch's fused AdamW, which for a table with a sparse gradient steps the rows that ever had one, and no others,
-    and leaves groups with "blocks" to Muon.
+    and leaves groups with "stacked" to Muon.
 
     Those rows move as under the dense gradient; the others keep their values, where a dense step would only let them
     decay. A batch of short texts has some hundred words of a vocabulary of thirty thousand.
@@ -53,7 +53,7 @@ class AdamW(torch.optim.AdamW):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One step; the sparse gradients are coalesced, as `clip_gradients` leaves them."""
         for group in self.param_groups:
-            if "blocks" in group:
+            if "stacked" in group:
                 step_matrices(group, self.state)
                 for matrix in group["params"]:
                     matrix.grad = None
@@ -133,27 +133,20 @@ def build_optimizer(
         group = {"params": [parameter for _, parameter in named], "weight_decay": decay, "rate_share": share}
         if muon and matrix:
             group["rate_share"] = share * muon.rate_share
-            group["blocks"] = [_blocks(model, name) for name, _ in named]
+            group["stacked"] = [_stacked(model, name) for name, _ in named]
             group["product_dtype"] = muon.product_dtype
         options.append(group)
     return AdamW(options, lr=0.0, betas=(0.9, 0.999), eps=epsilon, fused=True)
 
 
-def _blocks(model: nn.Module, name: str) -> Blocks:
-    """What a head reads, of query, key and value each, and what it writes; the feed-forward's matrices whole, what is
-    gated and its gate apart."""
+def _stacked(model: nn.Module, name: str) -> int:
+    """How many matrices lie under one another in a layer's parameter: query, key, value; what is gated and its gate."""
     found = _MATRIX.fullmatch(name)
     assert found
     layer, part = found.groups()
-    attention = model.get_submodule(f"{layer}.attention")
-    assert isinstance(attention, SelfAttention)
-    if part == "attention.qkv":
-        return Blocks(3 * attention.heads)
-    if part == "attention.output":
-        return Blocks(attention.heads, of_columns=True)
-    if part == "widen":
-        return Blocks(len(model.get_parameter(name)) // model.get_parameter(f"{layer}.narrow.weight").shape[1])
-    return Blocks(1)
+    if part not in _READ_BY:
+        return 1
+    return len(model.get_parameter(name)) // model.get_parameter(f"{layer}{_READ_BY[part]}.weight").shape[1]
 
 
 def _depth(name: str) -> int:
