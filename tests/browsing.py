@@ -46,6 +46,16 @@ def watched(browser, allowed, *, width: int = 1280, dark: bool = False, expected
     assert faults == []
 
 
+def turn_to(page, view: str, by: str = "click") -> None:
+    """Another view by its link, when it is shown: the browser tells of a new address after the click is over."""
+    link = page.locator(f"#to-{view}")
+    if by == "click":
+        link.click()
+    else:
+        link.press(by)
+    page.wait_for_selector(f"#to-{view}[aria-current=page]")
+
+
 def number(value: float, places: int = 3) -> str:
     """As the page writes numbers."""
     return re.sub(r"^−(0\.?0*)$", r"\1", f"{value:.{places}f}".replace("-", "−"))

@@ -10,7 +10,7 @@ import pytest
 
 import bertsmith
 from bertsmith.explain.notebook import framed
-from browsing import chromium, faults_found_by_axe, needs_axe, needs_chromium, number, rows_of, watched
+from browsing import chromium, faults_found_by_axe, needs_axe, needs_chromium, number, rows_of, turn_to, watched
 from explain.folders import modern_folder, moved_folder, task_folder, words_for
 
 pytestmark = needs_chromium
@@ -165,7 +165,7 @@ def test_any_word_can_be_hidden(opened, explained):
 
 def test_attention_of_all_heads(opened, explained):
     page, recording = opened(explained), explained.recording
-    page.click("#to-attention")
+    turn_to(page, "attention")
     assert page.locator(".thumb").count() == 4
     roles = [page.get_attribute(f"#head-{layer}-{head}", "data-role") for layer in range(2) for head in range(2)]
     assert roles == [role.name for layer in explained.roles for role in layer]
@@ -185,7 +185,7 @@ def test_attention_of_all_heads(opened, explained):
 
 def test_evidence_adds_up_before_the_readers_eyes(opened, explained):
     page, (evidence,) = opened(explained), explained.evidence
-    page.click("#to-evidence")
+    turn_to(page, "evidence")
     for value in (evidence.integrated.sum(), evidence.value, evidence.baseline):
         assert number(abs(value)) in page.inner_text(".worked")
     for method, shares in ((0, evidence.integrated), (1, evidence.gradient_input)):
@@ -205,7 +205,7 @@ def percent(share: float) -> str:
 def test_compare_shows_what_moved(opened, compared):
     page, beside = opened(compared), compared.beside[0]
     other, here = beside.other, compared.recording
-    page.click("#to-compare")
+    turn_to(page, "compare")
     (place,) = here.masked
     was, now = dict(other.guesses(place)), dict(compared.guesses(place))
     rows = rows_of(page, "Guesses at [MASK]")
@@ -235,7 +235,7 @@ def test_compare_shows_what_moved(opened, compared):
 
 def test_compare_shows_each_heads_attention_before_and_now(opened, compared):
     page, beside = opened(compared), compared.beside[0]
-    page.click("#to-compare")
+    turn_to(page, "compare")
     names = [page.get_attribute(f"#moved-{layer}-{head}", "aria-label") for layer in range(2) for head in range(2)]
     assert [name.split(": ")[1] for name in names] == [
         f"{int(100 * each + 0.5)}% moved" for each in beside.attention.flat
@@ -252,9 +252,8 @@ def test_compare_shows_each_heads_attention_before_and_now(opened, compared):
 
 def test_compare_by_the_keyboard(opened, compared):
     page = opened(compared)
-    page.focus("#to-compare")
-    page.keyboard.press("Enter")
-    first = page.evaluate("document.querySelector('.moved[tabindex=\"0\"]').id")
+    turn_to(page, "compare", by="Enter")
+    first = page.get_attribute('.moved[tabindex="0"]', "id")
     page.focus(f"#{first}")
     page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
@@ -268,7 +267,7 @@ def test_a_fine_tuned_model_beside_its_source_says_both(opened, tiny_bert, tmp_p
     task = bertsmith.load(task_folder(tiny_bert, "classify", tmp_path / "classify"))
     compared = task.compare(task.explain(**words_for("classify")), tiny_bert, task)
     page = opened(compared)
-    page.click("#to-compare")
+    turn_to(page, "compare")
     assert page.inner_text(".said:first-child").endswith("It was not fine-tuned for this, so it gives no such answer.")
     assert page.inner_text(".said:last-child .verdict") == compared.recording.task.answer.label
     assert {row[2] for row in rows_of(page, "Guesses at")} == {"no masked LM head"}
@@ -311,7 +310,7 @@ def test_the_keyboard_alone_is_enough(opened, explained):
     assert page.get_attribute("#hide-0", "aria-pressed") == "true"
     page.focus("#to-walk")
     tab_to("to-attention")
-    page.keyboard.press("Enter")
+    turn_to(page, "attention", by="Enter")
     tab_to("head-0-0")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowRight")
@@ -327,7 +326,7 @@ def test_the_keyboard_alone_is_enough(opened, explained):
 def test_a_phone_shows_all_of_it_without_sideways_scrolling(opened, compared, dark):
     page = opened(compared, width=360, dark=dark)
     for view in ("walk", "attention", "evidence", "compare"):
-        page.click(f"#to-{view}")
+        turn_to(page, view)
         for _ in range(len(STOPS) if view == "walk" else 1):
             assert page.evaluate("document.documentElement.scrollWidth") <= 360, (view, page.inner_text("main h2"))
             page.keyboard.press("ArrowRight")
@@ -363,7 +362,7 @@ def _contrast(one: list[int], other: list[int]) -> float:
 def test_everything_that_can_be_pressed_has_a_name(opened, compared):
     page = opened(compared)
     for view in ("walk", "attention", "evidence", "compare"):
-        page.click(f"#to-{view}")
+        turn_to(page, view)
         for control in page.locator("button, a, select").all():
             name = control.get_attribute("aria-label") or control.inner_text() or control.get_attribute("title")
             label = page.locator(f'label[for="{control.get_attribute("id")}"]').count()
@@ -379,18 +378,14 @@ def test_axe_finds_no_fault(opened, compared, tiny_bert, tmp_path, name, dark):
         task = bertsmith.load(task_folder(tiny_bert, name, tmp_path / name))
         compared = task.compare(task.explain(**words_for(name)), tiny_bert)
     page = opened(compared, dark=dark)
-    for place in (
-        "#stop-attention",
-        "#stop-guess",
-        "#hide-0",
-        "#stop-answer",
-        "#to-attention",
-        "#to-evidence",
-        "#to-compare",
-    ):
+    for place in ("#stop-attention", "#stop-guess", "#hide-0", "#stop-answer"):
         if page.locator(place).count():
             page.click(place)
             assert faults_found_by_axe(page) == [], place
+    for view in ("attention", "evidence", "compare"):
+        if page.locator(f"#to-{view}").count():
+            turn_to(page, view)
+            assert faults_found_by_axe(page) == [], view
 
 
 def test_a_sentence_with_a_script_in_it_is_harmless(opened, tiny_bert):
@@ -443,7 +438,7 @@ def test_a_fine_tuned_models_answer_is_drawn_on_the_text(opened, tiny_bert, tmp_
         expected = number(task.answer) if said is None else getattr(task.answer, said)
         assert page.inner_text(".verdict") == expected
     for view in ("attention", *(["evidence"] if explained.evidence else [])):
-        page.click(f"#to-{view}")
+        turn_to(page, view)
 
 
 def test_the_page_lives_in_the_frame_of_a_notebook_too(browser, explained):

@@ -14,7 +14,7 @@ from bertsmith.server.explain_schemas import MOST_COMPARED
 from bertsmith.server.models import load_models, named_folders
 from bertsmith.server.refusals import ClientGoneError
 from bertsmith.server.runs import Runs
-from browsing import faults_found_by_axe, needs_axe, needs_chromium, number, rows_of
+from browsing import faults_found_by_axe, needs_axe, needs_chromium, number, rows_of, turn_to
 from server.live import serving
 
 pytestmark = needs_chromium
@@ -92,14 +92,14 @@ def test_others_are_read_only_where_that_is_looked_at(compared):
     page = compared(place="", wait=".stage")
     page.fill("#ask-text", LATER)
     page.wait_for_selector(".ask[aria-busy=false]")
-    page.click("#to-attention")
+    turn_to(page, "attention")
     assert not any("compare" in body for body in page.bodies)
-    page.click("#to-compare")
+    turn_to(page, "compare")
     page.wait_for_function(BESIDE)
     assert page.bodies[-1]["compare"] == ["classify"]
     asked = len(page.bodies)
-    page.click("#to-walk")
-    page.click("#to-compare")
+    turn_to(page, "walk")
+    turn_to(page, "compare")
     page.wait_for_selector("#moved-head")
     assert len(page.bodies) == asked, "it is there already"
     assert page.bodies[-1]["evidence"] is page.bodies[-1]["hidden_words"] is False

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 
-from browsing import faults_found_by_axe, needs_axe, needs_chromium, number, rows_of
+from browsing import faults_found_by_axe, needs_axe, needs_chromium, number, rows_of, turn_to
 from server.live import percent, serving, type_in, wait_for_answer
 
 pytestmark = needs_chromium
@@ -237,7 +237,7 @@ def test_a_phone_shows_all_of_it(opened, dark):
     page = opened(width=360, dark=dark)
     type_in(page, "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft [MASK]"[-60:])
     for view in ("walk", "attention", "evidence"):
-        page.click(f"#to-{view}")
+        turn_to(page, view)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, view
 
 

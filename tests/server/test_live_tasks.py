@@ -2,7 +2,7 @@
 
 import pytest
 
-from browsing import needs_chromium, number, rows_of
+from browsing import needs_chromium, number, rows_of, turn_to
 from explain.folders import words_for
 from server.asking import TASKS
 from server.live import ask_of, percent, type_in, wait_for_answer
@@ -14,7 +14,7 @@ pytestmark = needs_chromium
 def test_a_fine_tuned_model_is_tried(opened, models, name):
     page = opened(expected="422")  # what a question answerer is first asked is longer than this one reads
     ask_of(page, name)
-    page.click("#to-evidence")
+    turn_to(page, "evidence")
     answer = models[name].explain(**words_for(name)).recording.task.answer
     page.wait_for_function("() => !document.querySelector('.status').textContent")
     if name == "tag":
@@ -71,7 +71,7 @@ def test_a_click_hides_a_word_from_a_fine_tuned_model_and_its_answer_moves(opene
     assert len(asked) == 1, "what was said before is known"
     if field != "choices":
         assert page.locator('.token[aria-pressed="true"]').inner_text().startswith("[MASK]")
-    page.click("#to-evidence")
+    turn_to(page, "evidence")
     wait_for_answer(page)
     if name in ("classify", "choose"):
         shares = [row[2] for row in rows_of(page, "Labels" if name == "classify" else "Choices")]

@@ -8,7 +8,7 @@ import pytest
 
 from bertsmith.server.runs import Runs
 from bertsmith.training.journal import Journal
-from browsing import faults_found_by_axe, needs_axe, needs_chromium, rows_of, watched
+from browsing import faults_found_by_axe, needs_axe, needs_chromium, rows_of, turn_to, watched
 from server.live import serving, wait_for
 
 pytestmark = needs_chromium
@@ -98,14 +98,14 @@ def test_curves_grow_while_a_run_writes_and_its_model_comes_later(opened, run, t
     assert [each.strip() for each in page.locator("#loss .chart-legend li").all_inner_texts()] == [
         "training", "held-out", "guessing by word frequency",
     ]  # fmt: skip
-    page.click("#to-walk")
+    turn_to(page, "walk")
     assert "nothing to show yet" in page.inner_text("main")
     for path in tiny_bert.iterdir():
         shutil.copy(path, run.folder)
-    page.click("#to-training")
+    turn_to(page, "training")
     wait_for(page, "Read the newest weights", ".head")
     page.click("#reload")
-    page.click("#to-walk")
+    turn_to(page, "walk")
     page.wait_for_selector(".stage")
     assert page.locator(".guesses .piece").count() == 5
 
@@ -170,13 +170,13 @@ def test_nothing_is_asked_while_another_view_is_looked_at(opened, run):
     run.train(1, 3)
     page = opened()
     wait_for(page, "step 3", ".head")
-    page.click("#to-walk")
+    turn_to(page, "walk")
     page.wait_for_timeout(100)
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     page.wait_for_timeout(2300)
     assert asked == []
-    page.click("#to-training")
+    turn_to(page, "training")
     wait_for(page, "step 3", ".head")
     assert asked
 
