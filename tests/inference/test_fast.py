@@ -67,8 +67,8 @@ def test_auto_is_what_a_measurement_says(tiny_bert, monkeypatch):
     monkeypatch.setattr(precision, "bfloat16_is_emulated", lambda: False)
     monkeypatch.setattr(precision, "is_narrow", lambda dtype: False)
     for bfloat16_s, expected in ((1.0, "float32"), (0.1, "bfloat16")):
-        seconds = {torch.float32: 1.0, torch.bfloat16: bfloat16_s}
-        monkeypatch.setattr(precision, "_product_seconds", lambda dtype, seconds=seconds: seconds[dtype])
+        measured = [1.0, bfloat16_s]
+        monkeypatch.setattr(precision, "_product_seconds", lambda *formats, measured=measured: measured)
         assert load(tiny_bert, precision="auto").precision == expected
     assert load(tiny_bert).precision == "float32"
 

@@ -26,7 +26,7 @@ from bertsmith.training.course import hold_out
 from bertsmith.training.finetune import FinetuneResult, finetune
 from bertsmith.training.finetuning_run import FinetuningRun
 from bertsmith.training.journal import Journal
-from bertsmith.training.optimizer import build_optimizer, set_learning_rate
+from bertsmith.training.optimizer import begin_step, build_optimizer
 from bertsmith.training.summary import read_summary
 
 QUICK: dict[str, Any] = {
@@ -362,7 +362,7 @@ def test_frozen_layers_stay_as_they_were(tiny_bert: Path, data: Path, tmp_path: 
 def test_each_layer_learns_at_a_share_of_the_one_above(tiny_bert: Path) -> None:
     bert = load(tiny_bert).bert
     optimizer = build_optimizer(bert, weight_decay=0.01, layer_decay=0.5)
-    set_learning_rate(optimizer, 8.0)
+    begin_step(optimizer, 0, rate=8.0)
     names = {parameter: name for name, parameter in bert.named_parameters()}
     rates = {names[parameter]: group["lr"] for group in optimizer.param_groups for parameter in group["params"]}
     assert rates["pooler.dense.weight"] == 8

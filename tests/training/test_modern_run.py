@@ -23,7 +23,7 @@ from bertsmith.progress import Silent
 from bertsmith.training import loop
 from bertsmith.training.finetune import FinetuneResult, finetune
 from bertsmith.training.journal import Journal
-from bertsmith.training.optimizer import build_optimizer, set_learning_rate
+from bertsmith.training.optimizer import begin_step, build_optimizer
 from bertsmith.training.pretrain import pretrain
 from training.runs import SMALL, run, weights, write_corpus
 
@@ -179,7 +179,7 @@ def test_frozen_layers_and_feature_mode_leave_what_they_promise(model: Path, dat
 def test_each_layer_learns_at_a_share_of_the_one_above(model: Path) -> None:
     bert = load(model).bert
     optimizer = build_optimizer(bert, weight_decay=0.01, layer_decay=0.5)
-    set_learning_rate(optimizer, 8.0)
+    begin_step(optimizer, 0, rate=8.0)
     names = {parameter: name for name, parameter in bert.named_parameters()}
     rates = {names[parameter]: group["lr"] for group in optimizer.param_groups for parameter in group["params"]}
     assert rates["masked_lm.dense.weight"] == rates["encoder.final_norm.weight"] == 8

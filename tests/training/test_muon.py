@@ -1,23 +1,26 @@
 """Muon for the layers' matrices: the iteration, one step against torch's own Muon, stacked matrices, going on."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from bertsmith.config import ModelConfig
 from bertsmith.model.bert import Bert
-from bertsmith.training.muon import orthogonalise
+from bertsmith.training.muon import orthogonalise, turns_of
 from bertsmith.training.optimizer import (
     AdamW,
     MuonOptions,
+    begin_step,
     build_optimizer,
     load_optimizer_tensors,
     optimizer_tensors,
-    set_learning_rate,
 )
 
 RATE = 0.02
-OPTIONS = MuonOptions(rate_share=3.0, product_dtype=torch.float32)
+MANY, FEW = 10_000, 320  # tokens in a step, beside which 32 columns are few, and so many that layers take turns
+OPTIONS = MuonOptions(rate_share=3.0, step_tokens=MANY, product_dtype=torch.float32)
 
 
 def small(architecture: str = "bert") -> Bert:
@@ -27,9 +30,9 @@ def small(architecture: str = "bert") -> Bert:
     return Bert(config, generator=torch.Generator().manual_seed(0))
 
 
-def optimizer_of(model: nn.Module) -> AdamW:
-    optimizer = build_optimizer(model, weight_decay=0.1, muon=OPTIONS)
-    set_learning_rate(optimizer, RATE)
+def optimizer_of(model: nn.Module, tokens: int = MANY) -> AdamW:
+    optimizer = build_optimizer(model, weight_decay=0.1, muon=replace(OPTIONS, step_tokens=tokens))
+    begin_step(optimizer, 0, rate=RATE)
     return optimizer
 
 
@@ -109,7 +112,7 @@ def test_matrices_under_one_another_are_stepped_each_for_itself(architecture: st
 def test_all_but_the_matrices_of_layers_have_adamw() -> None:
     ours, plain = small(), small()
     options = build_optimizer(plain, weight_decay=0.1)
-    set_learning_rate(options, RATE)
+    begin_step(options, 0, rate=RATE)
     for model, optimizer in ((ours, optimizer_of(ours)), (plain, options)):
         give_gradients(model, 0)
         optimizer.step()
@@ -124,22 +127,55 @@ def test_all_but_the_matrices_of_layers_have_adamw() -> None:
     assert not any("norm" in name for name in others)
 
 
-def test_going_on_from_its_tensors_is_the_straight_run() -> None:
+@pytest.mark.parametrize(
+    ("width", "tokens", "turns"), [(256, 4096, 2), (768, 4096, 4), (768, 16384, 1), (1024, 256, 4), (128, 4096, 1)]
+)
+def test_the_fewer_tokens_beside_the_width_the_longer_a_layer_waits(width: int, tokens: int, turns: int) -> None:
+    assert turns_of(width, tokens) == turns
+
+
+def test_layers_take_turns_and_go_twice_as_far_along_all_their_gradients() -> None:
+    model = small()
+    matrices = [layer.narrow.weight for layer in model.encoder.layers]
+    optimizer = optimizer_of(model, FEW)
+    moved = []
+    momenta = [torch.zeros_like(matrix) for matrix in matrices]
+    for step in range(4):
+        give_gradients(model, step)
+        before = [matrix.detach().clone() for matrix in matrices]
+        gradients = [matrix.grad.clone() for matrix in matrices]
+        begin_step(optimizer, step, rate=RATE)
+        optimizer.step()
+        moved.append([not torch.equal(matrix, old) for matrix, old in zip(matrices, before, strict=True)])
+        for matrix, old, momentum, gradient in zip(matrices, before, momenta, gradients, strict=True):
+            momentum.lerp_(gradient, 0.05)
+            if moved[-1] == [matrix is each for each in matrices]:
+                rate = 2 * 3 * RATE
+                direction = orthogonalise(gradient.lerp(momentum, 0.95)[None])[0]
+                expected = (1 - rate * 0.1) * old - rate * 0.2 * max(old.shape) ** 0.5 * direction
+                assert torch.allclose(matrix, expected, atol=1e-5)
+    assert moved in ([[True, False], [False, True]] * 2, [[False, True], [True, False]] * 2)
+
+
+@pytest.mark.parametrize("tokens", [MANY, FEW])
+def test_going_on_from_its_tensors_is_the_straight_run(tokens: int) -> None:
     straight, begun = small(), small()
-    optimizer = optimizer_of(straight)
+    optimizer = optimizer_of(straight, tokens)
     for seed in range(4):
         give_gradients(straight, seed)
+        begin_step(optimizer, seed, rate=RATE)
         optimizer.step()
-    first = optimizer_of(begun)
-    for seed in range(2):
+    first = optimizer_of(begun, tokens)
+    for seed in range(3):
         give_gradients(begun, seed)
+        begin_step(first, seed, rate=RATE)
         first.step()
     tensors = {name: tensor.clone() for name, tensor in optimizer_tensors(first, begun).items()}
     assert "momentum.encoder.layers.0.widen.weight" in tensors
-    second = optimizer_of(begun)
+    second = optimizer_of(begun, tokens)
     load_optimizer_tensors(second, begun, tensors)
-    for seed in range(2, 4):
-        give_gradients(begun, seed)
-        second.step()
+    give_gradients(begun, 3)
+    begin_step(second, 3, rate=RATE)
+    second.step()
     for mine, theirs in zip(begun.parameters(), straight.parameters(), strict=True):
         assert torch.equal(mine, theirs)

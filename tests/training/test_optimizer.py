@@ -6,11 +6,11 @@ from torch.nn import functional as F
 
 from bertsmith.training.optimizer import (
     AdamW,
+    begin_step,
     build_optimizer,
     clip_gradients,
     load_optimizer_tensors,
     optimizer_tensors,
-    set_learning_rate,
 )
 
 ROWS, WIDTH = 40, 24
@@ -39,7 +39,7 @@ def batches(first: int, last: int) -> list[Tensor]:
 def train(table: Table, optimizer: AdamW, some: list[Tensor]) -> list[float]:
     norms = []
     for ids in some:
-        set_learning_rate(optimizer, 0.01)
+        begin_step(optimizer, 0, rate=0.01)
         for part in ids.split(3):  # micro-batches: the sparse gradients add up
             table(part).backward()
         norms.append(clip_gradients(table, 0.5))

@@ -3,12 +3,15 @@
 import json
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from transformers import AutoModelForPreTraining, AutoTokenizer, pipeline
 
 import bertsmith
@@ -240,14 +243,29 @@ def test_precision_is_measured_or_as_asked(monkeypatch: pytest.MonkeyPatch) -> N
     assert choose_precision("bfloat16", processor) == "bfloat16"
     monkeypatch.setattr(precision, "bfloat16_is_emulated", lambda: False)
     for bfloat16_s, expected in ((1.0, "float32"), (0.5, "float32"), (0.1, "bfloat16")):
-        seconds = {torch.float32: 0.6, torch.bfloat16: bfloat16_s}
-        monkeypatch.setattr(precision, "_product_seconds", lambda dtype, seconds=seconds: seconds[dtype])
+        measured = [0.6, bfloat16_s]
+        monkeypatch.setattr(precision, "_product_seconds", lambda *formats, measured=measured: measured)
         assert choose_precision("auto", processor) == expected
+
+
+def test_what_else_the_machine_does_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most products in float32 are held up; the one that is not says how fast it is."""
+    now, calls = [0.0], Counter[torch.dtype]()
+
+    def product(left: Tensor, right: Tensor) -> None:
+        calls[left.dtype] += 1
+        held_up = left.dtype == torch.float32 and calls[left.dtype] % 5
+        now[0] += 1.0 if held_up else 0.2 if left.dtype == torch.bfloat16 else 0.1
+
+    monkeypatch.setattr(precision, "bfloat16_is_emulated", lambda: False)
+    monkeypatch.setattr(precision, "product", product)
+    monkeypatch.setattr(precision, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    assert choose_precision("auto", torch.device("cpu")) == "float32"
 
 
 def test_a_format_that_is_emulated_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "bfloat16_is_emulated", lambda: True)
-    monkeypatch.setattr(precision, "_product_seconds", lambda dtype: pytest.fail("a product was tried"))
+    monkeypatch.setattr(precision, "_product_seconds", lambda *formats: pytest.fail("a product was tried"))
     assert choose_precision("auto", torch.device("cpu")) == "float32"
 
 

@@ -24,11 +24,11 @@ from bertsmith.training.budget import learning_rate
 from bertsmith.training.checkpoints import Checkpoint
 from bertsmith.training.journal import Journal
 from bertsmith.training.optimizer import (
+    begin_step,
     build_optimizer,
     clip_gradients,
     load_optimizer_tensors,
     optimizer_tensors,
-    set_learning_rate,
 )
 from bertsmith.training.prefetch import Ahead
 from bertsmith.training.ranks import ALONE, Ranks
@@ -179,7 +179,7 @@ class Loop(Generic[Model, Batch]):
         started = time.monotonic()
         now, recipe = self.progress, self.recipe
         rate = learning_rate(recipe.peak_learning_rate, share, warmup_share=recipe.warmup_share)
-        set_learning_rate(self.optimizer, rate)
+        begin_step(self.optimizer, now.step, rate=rate)
         # Dropout draws from torch's own generators, of every device: seeded by the step, so that resuming needs none
         # of their state.
         own = [] if self.ranks.first else [self.ranks.number]

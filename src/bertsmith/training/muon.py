@@ -1,13 +1,16 @@
 """Muon: a layer's matrix moves by the orthogonal matrix that is nearest to the momentum of its gradients.
 
 Every direction of a matrix learns at the same pace, where AdamW follows the few that the gradient is largest in.
-Matrices of one shape are worked on together, as batched products.
+Matrices of one shape are worked on together, as batched products. Where a step has few tokens beside their width,
+layers take turns: each is stepped every second to fourth step, so many times as far, along the momentum of all
+gradients.
 
 Reference:
     Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks": momentum, iteration, coefficients;
     Liu et al. 2025, "Muon is Scalable for LLM Training", section 2.2: the scale, so that a step is as long as AdamW's.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -21,19 +24,31 @@ MOMENTUM = "momentum"  # what is kept of a matrix
 _DECAY = 0.95  # of the momentum
 _RMS = 0.2  # of a step's values at learning rate 1
 _ITERATIONS, _COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)
+_TOKENS_A_COLUMN, _MOST_TURNS = 20, 4  # from one step of a layer to the next; measured in bench/RESULTS.md
+
+
+def turns_of(width: int, tokens: int) -> int:
+    """Every how many steps a layer is stepped, when a step has so many tokens.
+
+    The iteration's work grows with the width, and is the same for few tokens as for many.
+    """
+    return min(math.ceil(_TOKENS_A_COLUMN * width / tokens), _MOST_TURNS)
 
 
 @torch.no_grad()
 def step_matrices(group: Mapping[str, Any], state: Mapping[Tensor, dict[str, Any]]) -> None:
-    """One step of a group's matrices that have a gradient.
+    """One step of a group's matrices that have a gradient; those whose turn it is not keep it in their momentum.
 
     Args:
         group: "params", "lr", "weight_decay"; "stacked", the square or oblong matrices that lie under one another in
-            each of the parameters; "product_dtype", of the iteration's products.
+            each of the parameters; "layers", the layer of each; "turns", every how many steps a layer is stepped;
+            "step", the steps before this one; "product_dtype", of the iteration's products.
         state: of the optimizer; a parameter's is {MOMENTUM: its momentum}.
     """
     alike: dict[torch.Size, list[tuple[nn.Parameter, Tensor]]] = defaultdict(list)
-    for matrix, stacked in zip(group["params"], group["stacked"], strict=True):
+    turns = group["turns"]
+    rate = group["lr"] * turns
+    for matrix, stacked, layer in zip(group["params"], group["stacked"], group["layers"], strict=True):
         if matrix.grad is None:
             continue
         kept = state[matrix]
@@ -41,6 +56,8 @@ def step_matrices(group: Mapping[str, Any], state: Mapping[Tensor, dict[str, Any
             kept[MOMENTUM] = torch.zeros_like(matrix)
         momentum = kept[MOMENTUM]
         momentum.lerp_(matrix.grad, 1 - _DECAY)
+        if (group["step"] - layer) % turns:
+            continue
         ahead = gathered(matrix.grad.lerp(momentum, _DECAY))  # Nesterov's; every rank iterates over all of it
         parts = ahead.to(group["product_dtype"]).reshape(stacked, -1, ahead.shape[1])  # (K * R, C) -> (K, R, C)
         alike[parts.shape[1:]].append((matrix, parts))
@@ -49,9 +66,9 @@ def step_matrices(group: Mapping[str, Any], state: Mapping[Tensor, dict[str, Any
         length = _RMS * max(shape) ** 0.5
         sizes = [len(parts) for _, parts in pairs]
         for (matrix, _), direction in zip(pairs, torch.split(directions, sizes), strict=True):
-            matrix.mul_(1 - group["lr"] * group["weight_decay"])
+            matrix.mul_(1 - rate * group["weight_decay"])
             step = divided_like(direction.flatten(0, 1), matrix)
-            matrix.add_(step, alpha=-group["lr"] * length)
+            matrix.add_(step, alpha=-rate * length)
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch.distributed.tensor import DTensor
 from torch.optim.adamw import adamw
 
 from bertsmith.errors import CheckpointError
-from bertsmith.training.muon import MOMENTUM, step_matrices
+from bertsmith.training.muon import MOMENTUM, step_matrices, turns_of
 from bertsmith.training.sharding import divided_like, gathered
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -34,10 +34,12 @@ class MuonOptions:
 
     Attributes:
         rate_share: its learning rate as a multiple of AdamW's.
+        step_tokens: how many tokens a step has, at most; with few of them layers take turns.
         product_dtype: of its own matrix products; bfloat16 where the machine is fast in it.
     """
 
     rate_share: float
+    step_tokens: int
     product_dtype: torch.dtype
 
 
@@ -134,6 +136,8 @@ def build_optimizer(
         if muon and matrix:
             group["rate_share"] = share * muon.rate_share
             group["stacked"] = [_stacked(model, name) for name, _ in named]
+            group["layers"] = [depths[name] for name, _ in named]
+            group["turns"] = turns_of(min(named[0][1].shape), muon.step_tokens)
             group["product_dtype"] = muon.product_dtype
         options.append(group)
     return AdamW(options, lr=0.0, betas=(0.9, 0.999), eps=epsilon, fused=True)
@@ -157,10 +161,11 @@ def _depth(name: str) -> int:
     return 0 if name.startswith("encoder.embeddings.") else _ABOVE
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give every parameter this rate, or its layer's share of it, from the next step on."""
+def begin_step(optimizer: torch.optim.Optimizer, step: int, *, rate: float) -> None:
+    """Give every parameter this rate, or its layer's share of it; before this are so many steps of the run."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["rate_share"]
+        group["step"] = step
 
 
 def clip_gradients(model: nn.Module, clip_norm: float) -> float:

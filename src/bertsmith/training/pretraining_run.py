@@ -313,6 +313,11 @@ class PretrainingRun:
 
 def recipe_of(config: PretrainConfig, budget: Budget, precision: Precision, **more: Any) -> Recipe:
     """What the loop is told of a pretraining run; `more` are other fields of `Recipe`."""
-    fast = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    muon = MuonOptions(MUON_RATE_SHARES[config.architecture], fast) if config.optimizer == "muon" else None
+    muon = None
+    if config.optimizer == "muon":
+        muon = MuonOptions(
+            rate_share=MUON_RATE_SHARES[config.architecture],
+            step_tokens=config.batch_size * config.max_length_tokens,
+            product_dtype=torch.bfloat16 if precision == "bfloat16" else torch.float32,
+        )
     return Recipe.of(config, budget, precision, muon=muon, **more)
