@@ -128,7 +128,8 @@ def test_all_but_the_matrices_of_layers_have_adamw() -> None:
 
 
 @pytest.mark.parametrize(
-    ("width", "tokens", "turns"), [(256, 4096, 2), (768, 4096, 4), (768, 16384, 1), (1024, 256, 4), (128, 4096, 1)]
+    ("width", "tokens", "turns"),
+    [(128, 4096, 1), (256, 4096, 2), (512, 4096, 4), (768, 4096, 4), (768, 16384, 1), (1024, 256, 4)],
 )
 def test_the_fewer_tokens_beside_the_width_the_longer_a_layer_waits(width: int, tokens: int, turns: int) -> None:
     assert turns_of(width, tokens) == turns

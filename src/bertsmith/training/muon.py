@@ -2,7 +2,7 @@
 
 Every direction of a matrix learns at the same pace, where AdamW follows the few that the gradient is largest in.
 Matrices of one shape are worked on together, as batched products. Where a step has few tokens beside their width,
-layers take turns: each is stepped every second to fourth step, so many times as far, along the momentum of all
+layers take turns: each is stepped every second or fourth step, so many times as far, along the momentum of all
 gradients.
 
 Reference:
@@ -10,7 +10,6 @@ Reference:
     Liu et al. 2025, "Muon is Scalable for LLM Training", section 2.2: the scale, so that a step is as long as AdamW's.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +23,8 @@ MOMENTUM = "momentum"  # what is kept of a matrix
 _DECAY = 0.95  # of the momentum
 _RMS = 0.2  # of a step's values at learning rate 1
 _ITERATIONS, _COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)
-_TOKENS_A_COLUMN, _MOST_TURNS = 20, 4  # from one step of a layer to the next; measured in bench/RESULTS.md
+_TOKENS_A_COLUMN = 20  # from one step of a layer to the next, at least; measured in bench/RESULTS.md
+_TURNS = (1, 2, 4)  # which divide the layers of most models into steps that cost the same
 
 
 def turns_of(width: int, tokens: int) -> int:
@@ -32,7 +32,7 @@ def turns_of(width: int, tokens: int) -> int:
 
     The iteration's work grows with the width, and is the same for few tokens as for many.
     """
-    return min(math.ceil(_TOKENS_A_COLUMN * width / tokens), _MOST_TURNS)
+    return next((turns for turns in _TURNS if turns * tokens >= _TOKENS_A_COLUMN * width), _TURNS[-1])
 
 
 @torch.no_grad()
