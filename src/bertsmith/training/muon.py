@@ -23,7 +23,7 @@ MOMENTUM = "momentum"  # what is kept of a matrix
 _DECAY = 0.95  # of the momentum
 _RMS = 0.2  # of a step's values at learning rate 1
 _ITERATIONS, _COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)
-_TOKENS_A_COLUMN = 20  # from one step of a layer to the next, at least; measured in bench/RESULTS.md
+_TOKENS_A_COLUMN = 20  # from a step of a layer to the next, as far as _TURNS allows; see bench/RESULTS.md
 _TURNS = (1, 2, 4)  # which divide the layers of most models into steps that cost the same
 
 
