@@ -101,9 +101,24 @@ def test_bfloat16_points_the_same_way():
 @pytest.mark.parametrize("tokens", [5, 31, 32, 45, 64])
 def test_attention_in_bfloat16_is_attention(tokens):
     generator = torch.Generator().manual_seed(tokens)
-    query, key, value = torch.randn(3, 2, 4, tokens, 16, generator=generator).bfloat16()
-    wanted = F.scaled_dot_product_attention(query.float(), key.float(), value.float())
-    torch.testing.assert_close(attention(query, key, value).float(), wanted, atol=0.02, rtol=0.02)
+    heads = torch.randn(3, 2, 4, tokens, 16, generator=generator).bfloat16()
+    wanted = F.scaled_dot_product_attention(*heads.float())
+    torch.testing.assert_close(attention(heads).float(), wanted, atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize(("score", "values"), [(90, 1), (-90, 1), (85, 1e4), (60, 1), (-30, 1)])
+def test_attention_in_bfloat16_bears_any_scores(score, values):
+    """Those whose powers, or their products with the values, bfloat16 cannot hold go by way of softmax."""
+    generator = torch.Generator().manual_seed(0)
+    heads = torch.zeros(3, 1, 2, 40, 16)
+    heads[0, ..., 0] = 4  # the root of the width, so that scores are what keys hold
+    heads[1, ..., 0] = score - torch.randint(5, (40,), generator=generator)
+    heads[2] = torch.randn(2, 40, 16, generator=generator) * values
+    heads = heads.bfloat16()
+    wanted = F.scaled_dot_product_attention(*heads.double())
+    near = 0.01 + abs(score) / 256  # a score is rounded so
+    torch.testing.assert_close(attention(heads).double(), wanted, atol=near * values, rtol=0)
+    assert wanted.abs().max() > 0.3 * values
 
 
 def test_neighbours_of_equal_length_go_together_up_to_512_tokens():

@@ -22,6 +22,7 @@ Int64s = NDArray[np.int64]
 
 BATCH_TOKENS = 2048  # that a model predicts from at once: with more they leave the cache, with fewer the calls weigh
 PART_TOKENS = 256  # worth a core of their own: with fewer the calls weigh
+DOUBLE_TOKENS = 1000  # of a text, whose tokens take twice as long as those of a very short one: each sees all others
 MICRO_BATCH_TOKENS = 8192  # that a model learns from at once
 ROW_MULTIPLE = 32  # softmax of rows of any other length is several times as slow in bfloat16
 
@@ -156,7 +157,7 @@ def token_budget_batches(lengths: Sequence[int], budget: int, *, at_once: int = 
         lengths: tokens of each text.
         budget: tokens a batch, padding counted.
         at_once: batches that are computed side by side. If one is not enough, or has PART_TOKENS for each, there are as
-            many for each, all of about as many tokens, so that none waits for another.
+            many for each, all of about as much work, so that none waits for another.
     """
     batches: list[list[int]] = []
     longest = 0
@@ -171,11 +172,12 @@ def token_budget_batches(lengths: Sequence[int], budget: int, *, at_once: int = 
 
 
 def _evened(lengths: Sequence[int], ordered: list[int], count: int) -> list[list[int]]:
-    """Indices in `count` runs of about as many tokens; fewer where there are not as many texts."""
-    ends = np.cumsum([lengths[index] for index in ordered])
-    middles = ends - np.array([lengths[index] for index in ordered]) / 2
+    """Indices in `count` runs of about as much work; fewer where there are not as many texts."""
+    tokens = np.array([lengths[index] for index in ordered])
+    work = tokens * (tokens + DOUBLE_TOKENS)
+    ends = np.cumsum(work)
     batches: list[list[int]] = [[] for _ in range(count)]
-    for index, middle in zip(ordered, middles.tolist(), strict=True):
+    for index, middle in zip(ordered, (ends - work / 2).tolist(), strict=True):
         batches[int(middle * count / ends[-1])].append(index)
     return [batch for batch in batches if batch]
 
