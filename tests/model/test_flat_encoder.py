@@ -57,7 +57,8 @@ def products(request, monkeypatch):
 
 @pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu"])
 @torch.inference_mode()
-def test_it_computes_what_the_plain_encoder_computes(products, activation):
+def test_it_computes_what_the_plain_encoder_computes(products, activation, monkeypatch):
+    monkeypatch.setattr(flat_encoder, "MANY_TOKENS", 0)
     encoder, config = plain(hidden_act=activation)
     rows, places = packed_rows([70, 40, 40, 30, 29, 9, 1, 70])
     assert (rows["sequence_ids"] == 0).any()
@@ -67,7 +68,8 @@ def test_it_computes_what_the_plain_encoder_computes(products, activation):
     wanted = encoder(**rows)
     torch.testing.assert_close(flat(**rows)[real], wanted[real], atol=1e-5, rtol=1e-5)
     assert not flat(**rows)[~real].any()
-    torch.testing.assert_close(flat(**rows, places=places), encoder(**rows, places=places), atol=1e-5, rtol=1e-5)
+    for some in (places, places[1:], places[[3, 9, 3, 0, 1, 2, 4, 5]]):  # of each sequence as many, and not
+        torch.testing.assert_close(flat(**rows, places=some), encoder(**rows, places=some), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(encoder(**rows, places=places), wanted.flatten(0, 1)[places], atol=0, rtol=0)
     for ours, theirs in zip(flat.hidden_states(**rows), encoder.hidden_states(**rows), strict=True):
         torch.testing.assert_close(ours[real], theirs[real], atol=1e-5, rtol=1e-5)
@@ -103,7 +105,7 @@ def test_attention_in_bfloat16_is_attention(tokens):
     generator = torch.Generator().manual_seed(tokens)
     heads = torch.randn(3, 2, 4, tokens, 16, generator=generator).bfloat16()
     wanted = F.scaled_dot_product_attention(*heads.float())
-    torch.testing.assert_close(attention(heads).float(), wanted, atol=0.02, rtol=0.02)
+    torch.testing.assert_close(attention(heads[0], heads[1:]).float(), wanted, atol=0.02, rtol=0.02)
 
 
 @pytest.mark.parametrize(("score", "values"), [(90, 1), (-90, 1), (85, 1e4), (60, 1), (-30, 1)])
@@ -117,7 +119,7 @@ def test_attention_in_bfloat16_bears_any_scores(score, values):
     heads = heads.bfloat16()
     wanted = F.scaled_dot_product_attention(*heads.double())
     near = 0.01 + abs(score) / 256  # a score is rounded so
-    torch.testing.assert_close(attention(heads).double(), wanted, atol=near * values, rtol=0)
+    torch.testing.assert_close(attention(heads[0], heads[1:]).double(), wanted, atol=near * values, rtol=0)
     assert wanted.abs().max() > 0.3 * values
 
 
@@ -183,3 +185,12 @@ def test_weights_that_float16_cannot_hold_stay_in_float32():
     large = prediction_linear(weight, None, torch.float16)
     assert isinstance(large, PackedLinear)
     torch.testing.assert_close(large(torch.ones(1, 4)), torch.full((1, 4), 1e5))
+
+
+def test_tokens_are_asked_for_evenly_if_each_sequence_has_as_many(monkeypatch):
+    runs = [Run(0, 2, 4), Run(8, 1, 3)]
+    assert flat_encoder._even_order(torch.tensor([8, 5, 0]), runs) is None  # a short text
+    monkeypatch.setattr(flat_encoder, "MANY_TOKENS", 11)
+    assert flat_encoder._even_order(torch.tensor([8, 5, 0]), runs).tolist() == [2, 1, 0]
+    assert flat_encoder._even_order(torch.tensor([8, 3, 0]), runs) is None
+    assert flat_encoder._even_order(torch.tensor([8, 5, 0, 1]), runs) is None

@@ -4,7 +4,7 @@ Padding is taken out before the first layer: tokens lie in one row, linear layer
 product for each run of sequences of equal length. See `packed.py` for the products.
 
 Letters: B rows of the batch, T tokens of a row, N tokens of all sequences, P wanted places, D hidden width, A heads,
-H head width, S sequences of t tokens each.
+H head width, S sequences of t tokens each, of which p ask.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from bertsmith.model.half import hidden_dtype, prediction_linear
 
 RUN_TOKENS = 512  # of sequences that go through attention at once: their scores stay in the cache
 PLAIN_TOKENS = 32  # of a sequence, from which plain products are faster
+MANY_TOKENS = 512  # of a batch, from which it pays to look whether few of them ask in the last layer
 LEAST_TOTAL = 2.0**-100  # of a row's powers: below it small ones would lose digits
 LARGEST = 2.0**127  # of a number in bfloat16
 
@@ -51,7 +52,9 @@ class FlatEncoder(nn.Module):
     def __init__(self, encoder: BertEncoder, config: ModelConfig, dtype: torch.dtype) -> None:
         super().__init__()
         self.embeddings, self.dtype = encoder.embeddings, hidden_dtype(dtype)
-        self.layers = [FlatLayer(cast(Layer, layer), config, dtype) for layer in encoder.layers]
+        *layers, last = [cast(Layer, layer) for layer in encoder.layers]
+        self.layers = [FlatLayer(layer, config, dtype) for layer in layers]
+        self.last = LastLayer(last, config, dtype)
 
     def forward(
         self,
@@ -64,11 +67,12 @@ class FlatEncoder(nn.Module):
     ) -> Tensor:
         """As `BertEncoder.forward`, in float32; each sequence's tokens lie side by side. At padding is zero."""
         hidden, tokens, runs = self._flat(input_ids, token_type_ids, position_ids, sequence_ids)
-        last = len(self.layers) - 1
-        at = None if places is None else places if tokens is None else torch.searchsorted(tokens, places)
-        for index, layer in enumerate(self.layers):
-            hidden = layer(hidden, runs, at if index == last else None)
-        return hidden.float() if places is not None else _rows(hidden, tokens, input_ids)
+        for layer in self.layers:
+            hidden = layer(hidden, runs)
+        if places is None:
+            return _rows(self.last(hidden, runs), tokens, input_ids)
+        at = places if tokens is None else torch.searchsorted(tokens, places)
+        return self.last.at(hidden, runs, at).float()
 
     def hidden_states(
         self, input_ids: Tensor, *, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None
@@ -76,7 +80,7 @@ class FlatEncoder(nn.Module):
         """As `BertEncoder.hidden_states`, in float32."""
         hidden, tokens, runs = self._flat(input_ids, token_type_ids, position_ids, sequence_ids)
         states = [_rows(hidden, tokens, input_ids)]
-        for layer in self.layers:
+        for layer in [*self.layers, self.last]:
             hidden = layer(hidden, runs)
             states.append(_rows(hidden, tokens, input_ids))
         return states
@@ -112,45 +116,93 @@ class FlatLayer:
             for norm in (layer.attention_norm, layer.feed_forward_norm)
         ]
 
-    def __call__(self, hidden: Tensor, runs: list[Run], at: Tensor | None = None) -> Tensor:
-        """(N, D) -> (N, D), or (P, D) of the tokens `at`, (P,): past attention the others matter no more."""
-        qkv = self.qkv.forward(hidden)
-        mixed = self._attend(qkv, runs[0]) if len(runs) == 1 else torch.cat([self._attend(qkv, run) for run in runs])
-        if at is not None:
-            mixed, hidden = mixed[at], hidden[at]
+    def __call__(self, hidden: Tensor, runs: list[Run]) -> Tensor:
+        """(N, D) -> (N, D)."""
+        query, seen = self.qkv.forward(hidden).tensor_split([hidden.shape[1]], dim=1)  # (N, 3 D) -> (N, D), (N, 2 D)
+        return self._after(self._attend(query, seen, runs), hidden)
+
+    def _attend(self, query: Tensor, seen: Tensor, runs: list[Run], asking: int | None = None) -> Tensor:
+        """What each query finds in its sequence, the heads' outputs side by side.
+
+        Args:
+            query: (n, D), of all tokens, or of so many of each sequence as are `asking`.
+            seen: (N, 2 D), keys and values of all tokens.
+            runs: of all sequences.
+            asking: p.
+        """
+        found, start = [], 0
+        for run in runs:
+            end = start + run.sequences * (asking or run.tokens)
+            queries = query[start:end].view(run.sequences, -1, self.heads, seen.shape[1] // 2 // self.heads)
+            tokens = seen[run.start : run.start + run.sequences * run.tokens]
+            keys_values = tokens.view(run.sequences, run.tokens, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
+            heads = attention(queries.transpose(1, 2), keys_values)
+            found.append(heads.transpose(1, 2).reshape(end - start, -1))  # (S, A, p, H) -> (S * p, D)
+            start = end
+        return found[0] if len(found) == 1 else torch.cat(found)
+
+    def _after(self, mixed: Tensor, hidden: Tensor) -> Tensor:
+        """What attention found and what the layer was given -> the layer's output: two (n, D) -> (n, D)."""
         attended = self.norms[0](self.output.plus(mixed, hidden))
         return self.norms[1](self.narrow.plus(self.widen.forward(attended, self.activation), attended))
 
-    def _attend(self, qkv: Tensor, run: Run) -> Tensor:
-        """(N, 3 D) -> (S * t, D), the heads' outputs side by side."""
-        total = run.sequences * run.tokens
-        split = qkv[run.start : run.start + total].view(run.sequences, run.tokens, 3, self.heads, -1)
-        heads = attention(split.permute(2, 0, 3, 1, 4))  # (S, t, 3, A, H) -> (3, S, A, t, H) -> (S, A, t, H)
-        return heads.transpose(1, 2).reshape(total, -1)  # (S, A, t, H) -> (S * t, D)
+
+class LastLayer(FlatLayer):
+    """The last one, of which some tokens may be all that is wanted, such as each sequence's [CLS]."""
+
+    def __init__(self, layer: Layer, config: ModelConfig, dtype: torch.dtype) -> None:
+        super().__init__(layer, config, dtype)
+        qkv, width = layer.attention.qkv, config.hidden_size
+        self.query = prediction_linear(qkv.weight[:width], qkv.bias[:width], dtype)
+        self.key_value = prediction_linear(qkv.weight[width:], qkv.bias[width:], dtype)
+
+    def at(self, hidden: Tensor, runs: list[Run], at: Tensor) -> Tensor:
+        """(N, D) -> (P, D) of the tokens `at`, (P,): they alone ask, and past attention the others matter no more."""
+        order = _even_order(at, runs)
+        if order is None:
+            query, seen = self.qkv.forward(hidden).tensor_split([hidden.shape[1]], dim=1)
+            return self._after(self._attend(query, seen, runs)[at], hidden[at])
+        asking = hidden[at[order]]
+        each = len(at) // sum(run.sequences for run in runs)
+        made = self._after(self._attend(self.query.forward(asking), self.key_value.forward(hidden), runs, each), asking)
+        return torch.empty_like(made).index_copy_(0, order, made)
 
 
-def attention(heads: Tensor) -> Tensor:
-    """softmax(Q Kᵀ / √H) V, of all three: (3, S, A, t, H) -> (S, A, t, H).
+def _even_order(at: Tensor, runs: list[Run]) -> Tensor | None:
+    """What sorts these tokens, (P,), if as many of them are of each sequence; else, or for a short text, None."""
+    sequences = sum(run.sequences for run in runs)
+    if len(at) % sequences or runs[-1].start + runs[-1].sequences * runs[-1].tokens < MANY_TOKENS:
+        return None
+    order = at.argsort()
+    starts = torch.cat([torch.arange(run.sequences) * run.tokens + run.start for run in runs])
+    owners = torch.searchsorted(starts, at[order], right=True) - 1
+    even = torch.arange(sequences).repeat_interleave(len(at) // sequences)
+    return order if torch.equal(owners, even) else None
+
+
+def attention(query: Tensor, keys_values: Tensor) -> Tensor:
+    """softmax(Q Kᵀ / √H) V: (S, A, p, H), both of (2, S, A, t, H) -> (S, A, p, H).
 
     In bfloat16 by plain products, which take a third of the fused kernel's time but for very short sequences.
     """
-    if heads.dtype == torch.float32 or heads.shape[-2] < PLAIN_TOKENS:
-        query, keys, values = heads.unbind()
+    if query.dtype == torch.float32 or keys_values.shape[-2] < PLAIN_TOKENS:
+        keys, values = keys_values.unbind()
         return F.scaled_dot_product_attention(query, keys, values)
-    query, keys, values = heads.contiguous().flatten(1, 2).unbind()  # (3, S, A, t, H) -> 3 x (S * A, t, H)
+    queries = query.flatten(0, 1)  # (S, A, p, H) -> (S * A, p, H)
+    keys, values = keys_values.contiguous().flatten(1, 2).unbind()  # (2, S, A, t, H) -> 2 x (S * A, t, H)
     # Powers of two are quick, and a row's largest score, which softmax takes off first, is seldom too large for them.
-    weights = _scores(query, keys, math.log2(math.e)).exp2_()  # (S * A, t, t)
+    weights = _scores(queries, keys, math.log2(math.e)).exp2_()  # (S * A, p, t)
     totals = weights.sum(-1, keepdim=True)
     least, most = totals.aminmax()
     if least >= LEAST_TOTAL and most * values.abs().max() < LARGEST:
         mixed = (weights @ values).div_(totals)
     else:
-        mixed = _scores(query, keys).softmax(-1) @ values
-    return mixed.view(heads.shape[1:])
+        mixed = _scores(queries, keys).softmax(-1) @ values
+    return mixed.view(query.shape)
 
 
 def _scores(query: Tensor, keys: Tensor, scale: float = 1.0) -> Tensor:
-    """Q Kᵀ / √H, scaled: two (S * A, t, H) -> (S * A, t, t)."""
+    """Q Kᵀ / √H, scaled: (S * A, p, H), (S * A, t, H) -> (S * A, p, t)."""
     return torch.baddbmm(query.new_empty(1), query, keys.mT, beta=0, alpha=scale * query.shape[-1] ** -0.5)
 
 
