@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bertsmith.tasks.linear_cross_entropy import linear_cross_entropy
+from bertsmith.tasks.linear_cross_entropy import IGNORED, linear_cross_entropy
 
 PLACES, WIDTH, WORDS = 37, 16, 301
 
@@ -47,8 +47,8 @@ def test_under_autocast_it_stays_near_float32_and_gradients_have_the_type_of_the
 def test_on_a_gpu_too_the_products_are_of_one_type(monkeypatch):
     softmax = torch.softmax
 
-    def as_autocast_of_cuda(logits, axis):
-        return softmax(logits.float() if torch.is_autocast_enabled("cpu") else logits, axis)
+    def as_autocast_of_cuda(logits, axis, *, out):
+        return softmax(logits.float(), axis) if torch.is_autocast_enabled("cpu") else softmax(logits, axis, out=out)
 
     usual = loss_and_gradients(linear_cross_entropy, bfloat16=True)
     monkeypatch.setattr(torch, "softmax", as_autocast_of_cuda)
@@ -59,3 +59,17 @@ def test_on_a_gpu_too_the_products_are_of_one_type(monkeypatch):
 def test_nothing_to_guess_is_a_loss_of_zero():
     (hidden, weight, bias), labels = operands()
     assert linear_cross_entropy(hidden[:0], weight, bias, labels[:0]) == 0
+
+
+def test_ignored_places_have_no_loss_and_no_gradient():
+    given, labels = operands()
+    labels[[0, 7, PLACES - 1]] = IGNORED
+    loss = linear_cross_entropy(*given, labels)
+    loss.backward()
+    kept = labels != IGNORED
+    exact, _ = operands()
+    wanted = two_steps(exact[0][kept], *exact[1:], labels[kept])
+    wanted.backward()
+    torch.testing.assert_close(loss, wanted)
+    for ours, theirs in zip(given, exact, strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-5, atol=1e-6)

@@ -13,6 +13,7 @@ from bertsmith.data.pairs import draw_pairs
 from bertsmith.data.random_bits import generator, stream_key
 from bertsmith.model.bert import Bert
 from bertsmith.model.folder import read_model_folder, write_model_folder
+from bertsmith.tasks import pretraining
 from bertsmith.tasks.pretraining import Pretraining, frequency_loss
 from data.corpora import VOCAB_SIZE, random_shard, vocabulary
 from model.bert_twins import tiny_bert
@@ -31,6 +32,20 @@ def packed_batch(row_length: int = 48) -> PretrainingBatch:
         masking=Masking(vocabulary(), 0.15, False),
         key=stream_key("masks"),
     )
+
+
+def test_places_that_fill_up_change_neither_losses_nor_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    def losses_and_gradients(multiple: int) -> list[torch.Tensor]:
+        monkeypatch.setattr(pretraining, "FILL_MULTIPLE", multiple)
+        bert, batch = tiny_bert(vocab_size=VOCAB_SIZE, max_position_embeddings=48), packed_batch()
+        assert len(batch.masked_labels) % 32
+        assert len(batch.next_sentence_labels) % 32
+        sums = list(Pretraining("mlm+nsp").loss_sums(bert, batch).values())
+        torch.stack(sums).sum().backward()
+        return [*sums, *(weight.grad for weight in bert.parameters())]
+
+    for filled, bare in zip(losses_and_gradients(32), losses_and_gradients(1), strict=True):
+        torch.testing.assert_close(filled, bare, rtol=1e-5, atol=1e-5)
 
 
 @pytest.fixture(scope="module")

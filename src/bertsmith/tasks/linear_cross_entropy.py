@@ -13,20 +13,21 @@ from torch.nn import functional as F
 
 from bertsmith.model.linear import linear, product
 
+IGNORED = -100  # the label of a place that has no loss, as for `F.cross_entropy`
 _LEAST = 1e-30  # of a probability that is exact: below 1e-38 they lose digits
 
 
 def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> Tensor:
     """The sum of `F.cross_entropy(F.linear(hidden, weight, bias).float(), labels)`, with fewer passes over (M, V).
 
-    Of the logits nothing is kept but the probabilities, in the type of the product, and they become the gradient in
-    place. Under autocast the products are in its type, elsewhere in that of `hidden`.
+    The probabilities, in the type of the product, take the place of the logits, and the gradient takes theirs. Under
+    autocast the products are in its type, elsewhere in that of `hidden`.
 
     Args:
         hidden: (M, D).
         weight: (V, D).
         bias: (V,).
-        labels: (M,) int64 in [0, V).
+        labels: (M,) int64 in [0, V), or IGNORED.
 
     Returns:
         () float32, in nats.
@@ -43,13 +44,21 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, labels: T
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> Tensor:
-        words = weight.to(hidden.dtype)
-        places = torch.arange(len(labels), device=labels.device)
+        words, biases = weight.to(hidden.dtype), bias.to(hidden.dtype)
+        ignored = labels == IGNORED
+        places = (~ignored).nonzero()[:, 0]
+        labels = labels[places]
         with torch.autocast(hidden.device.type, enabled=False):  # which makes softmax float32 on CUDA
-            logits = linear(hidden, words, bias.to(hidden.dtype))  # (M, D) -> (M, V)
-            probabilities = torch.softmax(logits, -1)
-        losses = _losses(logits, probabilities, places, labels)
+            logits = linear(hidden, words, biases)  # (M, D) -> (M, V)
+            probabilities = torch.softmax(logits, -1, out=logits)
+            right = probabilities[places, labels].float()
+            losses = -right.log()
+            lost = (right < _LEAST).nonzero()[:, 0]
+            if len(lost):
+                again = linear(hidden[places[lost]], words, biases)
+                losses[lost] = F.cross_entropy(again.float(), labels[lost], reduction="none")
         probabilities[places, labels] -= 1
+        probabilities[ignored] = 0
         ctx.save_for_backward(hidden, words, probabilities)
         ctx.weight_dtype = weight.dtype
         return losses.sum()
@@ -64,13 +73,3 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 product(excess.new_ones(1, len(excess)), excess)[0] * gradient
             )  # as a product it is the fastest sum
         return of_hidden.to(hidden.dtype), of_weight.to(ctx.weight_dtype), of_bias.to(ctx.weight_dtype), None
-
-
-def _losses(logits: Tensor, probabilities: Tensor, places: Tensor, labels: Tensor) -> Tensor:
-    """(M,) float32: the logarithms of what is right, from the logits only where the probability is as good as zero."""
-    right = probabilities[places, labels].float()
-    losses = -right.log()
-    lost = (right < _LEAST).nonzero()[:, 0]
-    if len(lost):
-        losses[lost] = F.cross_entropy(logits[lost].float(), labels[lost], reduction="none")
-    return losses

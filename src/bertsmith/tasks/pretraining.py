@@ -22,7 +22,9 @@ from bertsmith.config import Objective
 from bertsmith.data.batch import PretrainingBatch
 from bertsmith.model.bert import Bert, Part
 from bertsmith.model.device import on_device
-from bertsmith.tasks.linear_cross_entropy import linear_cross_entropy
+from bertsmith.tasks.linear_cross_entropy import IGNORED, linear_cross_entropy
+
+FILL_MULTIPLE = 32  # to which the places that a batch reads are filled up
 
 
 @dataclass(frozen=True)
@@ -52,20 +54,24 @@ class Pretraining:
     def guess(self, model: Bert, batch: PretrainingBatch) -> Guesses:
         """Run the model over a batch; logits are made where there is something to guess only."""
         masked, cls = self._read(model, batch)
-        return Guesses(model.masked_lm_logits(masked), None if cls is None else model.next_sentence_logits(cls))
+        masked, cls = masked[: len(batch.masked_labels)], cls[: len(batch.next_sentence_labels)]
+        return Guesses(model.masked_lm_logits(masked), model.next_sentence_logits(cls) if self.next_sentence else None)
 
-    def _read(self, model: Bert, batch: PretrainingBatch) -> tuple[Tensor, Tensor | None]:
-        """The hidden states at the masked places, (M, D), and at the sequences' [CLS], (S, D), or None for these."""
-        places = [batch.masked_places, *([batch.cls_places] if self.next_sentence else [])]
+    def _read(self, model: Bert, batch: PretrainingBatch) -> tuple[Tensor, Tensor]:
+        """The hidden states at the masked places, (M', D), and at the sequences' [CLS], (S', D), none without NSP.
+
+        Both are filled up with some place: steps are of one size then, and memory that one frees fits the next.
+        """
+        places = [_filled(batch.masked_places), _filled(batch.cls_places[: None if self.next_sentence else 0])]
         hidden = model(
             on_device(batch.input_ids, model.device),
             token_type_ids=on_device(batch.token_type_ids, model.device),
             position_ids=on_device(batch.position_ids, model.device),
             sequence_ids=on_device(batch.sequence_ids, model.device),
             places=on_device(np.concatenate(places), model.device),
-        )  # (B, T) -> (M + S, D)
-        masked, cls = hidden.tensor_split([len(batch.masked_places)])
-        return masked, cls if self.next_sentence else None
+        )  # (B, T) -> (M' + S', D)
+        masked, cls = hidden.tensor_split([len(places[0])])
+        return masked, cls
 
     def loss_counts(self, batch: PretrainingBatch) -> dict[str, int]:
         """Masked places and sequences of a batch."""
@@ -75,11 +81,12 @@ class Pretraining:
     def loss_sums(self, model: Bert, batch: PretrainingBatch) -> dict[str, Tensor]:
         """Cross-entropy of the hidden tokens and of the sentence order, summed, in nats."""
         masked, cls = self._read(model, batch)
-        hidden_tokens = on_device(batch.masked_labels, model.device)
+        hidden_tokens = on_device(_filled(batch.masked_labels, IGNORED), model.device)
         sums = {"mlm": linear_cross_entropy(*model.masked_lm_product(masked), hidden_tokens)}
-        if cls is not None:
-            logits, labels = model.next_sentence_logits(cls), on_device(batch.next_sentence_labels, model.device)
-            sums["nsp"] = F.cross_entropy(logits.float(), labels, reduction="sum")
+        if self.next_sentence:
+            labels = on_device(_filled(batch.next_sentence_labels, IGNORED), model.device)
+            logits = model.next_sentence_logits(cls).float()
+            sums["nsp"] = F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
         return sums
 
     @torch.inference_mode()
@@ -114,6 +121,11 @@ class Pretraining:
         if guesses.next_sentence is not None:
             guessed["nsp"] = (guesses.next_sentence, on_device(batch.next_sentence_labels, model.device))
         return guessed
+
+
+def _filled(values: NDArray[np.int64], fill: int = 0) -> NDArray[np.int64]:
+    """(n,) -> (n',), n' a multiple of FILL_MULTIPLE."""
+    return np.pad(values, (0, -len(values) % FILL_MULTIPLE), constant_values=fill)
 
 
 def frequency_loss(token_counts: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
