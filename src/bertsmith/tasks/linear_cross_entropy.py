@@ -58,7 +58,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 again = linear(hidden[places[lost]], words, biases)
                 losses[lost] = F.cross_entropy(again.float(), labels[lost], reduction="none")
         probabilities[places, labels] -= 1
-        probabilities[ignored] = 0
+        probabilities.index_fill_(0, ignored.nonzero()[:, 0], 0)
         ctx.save_for_backward(hidden, words, probabilities)
         ctx.weight_dtype = weight.dtype
         return losses.sum()
