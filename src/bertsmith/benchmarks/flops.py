@@ -9,10 +9,10 @@ batch n real tokens, M masked places, S sequences.
     2 (V D + D²) M   the masked LM head, at the masked places alone
     2 (D² + 2 D) S   pooler and next-sentence head, at each sequence's [CLS]; of a fine-tuned model D² + O D
 
-A step has no need of the last layer past its attention (BERT: D² + 2 D F) but at the M + S places that are read; the
-backward pass needs twice as much again. Embedding look-ups, LayerNorm, activations, softmax, dropout and the
-optimizer are not counted, nor is what is computed on padding or computed twice. A row that holds several sequences
-counts as one of T tokens.
+A step has no need of the last layer's queries, of what they see and of what follows (BERT: 2 D² + 2 D F and 2 T D) but
+at the M + S places that are read; the backward pass needs twice as much again. Embedding look-ups, LayerNorm,
+activations, softmax, dropout and the optimizer are not counted, nor is what is computed on padding or computed twice. A
+row that holds several sequences counts as one of T tokens.
 
 Reference:
     Kaplan et al. 2020, section 2.1; Chowdhery et al. 2022, appendix B.
@@ -53,7 +53,8 @@ def step_flops(model: Bert, counts: Counts) -> float:
     """
     unread = counts.tokens - counts.masked - counts.sequences
     last = model.encoder.layers[-1]
-    after = _matrices(last) - last.get_parameter("attention.qkv.weight").numel()
+    keys_values = last.get_parameter("attention.qkv.weight").numel() * 2 // 3
+    after = _matrices(last) - keys_values + 2 * counts.row_length * model.config.hidden_size
     return 3 * (forward_flops(model, counts) - 2.0 * after * unread)
 
 

@@ -1,6 +1,7 @@
 """Multi-head self-attention, blind to padding and to the other sequences of a row.
 
-Letters: B rows of the batch, T tokens of a row, N heads, H head width, D = N * H hidden width.
+Letters: B rows of the batch, T tokens of a row, Q of them that ask, N heads, H head width, D = N * H hidden width,
+P places that are read.
 """
 
 import numpy as np
@@ -12,11 +13,12 @@ from bertsmith.config import ModelConfig
 from bertsmith.model.attention_step import attention_step
 from bertsmith.model.dropout import dropout
 from bertsmith.model.flash import Ragged, flash_attention, flash_serves, ragged
-from bertsmith.model.linear import Linear
+from bertsmith.model.linear import Linear, trained_linear
 from bertsmith.model.rotary import Rotary, rotate
 
 LONG_TOKENS = 96  # of a sequence in the mean, from which attention may go sequence by sequence
 SEEN_SHARE = 0.75  # of the rows' pairs of places, below which it does: else little is saved for many small products
+ASKING_MULTIPLE = 16  # to which the places that a row's last layer is asked for are filled up
 # What a token sees: (B, 1, T, T), added to the scores of a row; None for all of its row; or, without a score of two
 # sequences ever being made, its own: on a GPU in rows as they are, else in one row that is nothing but long sequences
 # side by side, of these lengths.
@@ -113,6 +115,11 @@ class SelfAttention(nn.Module):
 
     def forward(self, hidden: Tensor, sight: Sight, by: Rotary | None = None, places: Tensor | None = None) -> Tensor:
         """(B, T, D) -> (B, T, D); with places (P,), indices into B * T, what they alone see: (P, D)."""
+        # ModernBERT's queries would have to be turned too.
+        plain = by is None and (sight is None or isinstance(sight, Tensor)) and self._by_hand(hidden)
+        if plain and places is not None and (table := asking_table(places, *hidden.shape[:2])):
+            asked: Tensor = self.output(self._mix_at(hidden, sight, *table))
+            return asked
         qkv = self.qkv(hidden).unflatten(-1, (3, self.heads, -1))  # (B, T, D) -> (B, T, 3, N, H)
         if isinstance(sight, list):
             joined = torch.cat([self._mix(part, None, by) for part in qkv.split(sight, dim=1)], dim=1)
@@ -126,6 +133,13 @@ class SelfAttention(nn.Module):
         """The share of the weights that is dropped now."""
         return self.dropout if self.training else 0.0
 
+    def _by_hand(self, given: Tensor) -> bool:
+        """Whether a step on a processor makes the gradients itself.
+
+        The fused kernel's backward is slow there: a quarter of a whole bf16 step, plain products 7%.
+        """
+        return given.device.type == "cpu" and self.dropped < 1 and (self.dropped > 0 or given.requires_grad)
+
     def _mix(self, qkv: Tensor, sight: Tensor | Ragged | None, by: Rotary | None) -> Tensor:
         """(B, T, 3, N, H) -> (B, T, D), the heads' outputs side by side."""
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # (B, T, 3, N, H) -> 3 x (B, N, T, H)
@@ -133,12 +147,50 @@ class SelfAttention(nn.Module):
             query, key = rotate(query, by), rotate(key, by)
         if isinstance(sight, Ragged):
             return flash_attention(query, key, value, sight).transpose(1, 2).flatten(2)
-        share = self.dropped
-        # The fused kernel's backward is slow on a CPU: a quarter of a whole bf16 step, plain products 7%.
-        by_hand = qkv.device.type == "cpu" and share < 1 and (share > 0 or qkv.requires_grad)
-        attend = attention_step if by_hand else F.scaled_dot_product_attention
-        mixed = attend(query, key, value, sight, share)
+        attend = attention_step if self._by_hand(qkv) else F.scaled_dot_product_attention
+        mixed = attend(query, key, value, sight, self.dropped)
         return mixed.transpose(1, 2).flatten(2)  # (B, N, T, H) -> (B, T, D)
+
+    def _mix_at(self, hidden: Tensor, sight: Sight, asking: Tensor, slots: Tensor) -> Tensor:
+        """As `_mix`, of the places alone that are read: (B, T, D) -> (P, D). See `asking_table`."""
+        width = hidden.shape[2]
+        (of_query, of_both), (query_bias, both_bias) = (
+            torch.split(part, [width, 2 * width]) for part in (self.qkv.weight, self.qkv.bias)
+        )
+        query = trained_linear(at_places(hidden, asking.flatten()), of_query, query_bias)  # (B * Q, D)
+        query = query.view(*asking.shape, self.heads, -1).transpose(1, 2)  # -> (B, N, Q, H)
+        both = trained_linear(hidden, of_both, both_bias).view(*hidden.shape[:2], 2, self.heads, -1)
+        key, value = both.permute(2, 0, 3, 1, 4)  # (B, T, 2, N, H) -> 2 x (B, N, T, H)
+        bias = None
+        if isinstance(sight, Tensor):
+            bias = sight.flatten(0, 2)[asking][:, None]  # (B, 1, T, T) -> (B, 1, Q, T)
+        mixed = attention_step(query, key, value, bias, self.dropped)
+        return mixed.transpose(1, 2).reshape(-1, width).index_select(0, slots)  # (B, N, Q, H) -> (B * Q, D) -> (P, D)
+
+
+def asking_table(places: Tensor, rows: int, tokens: int) -> tuple[Tensor, Tensor] | None:
+    """The places that are read of each row, filled up with others to equally many.
+
+    Args:
+        places: (P,) indices into B * T.
+        rows: B.
+        tokens: T.
+
+    Returns:
+        (B, Q) indices into B * T, and for each of the places which of these it is, (P,), an index into B * Q. None if
+        there is no place, or Q would be more than half of T, which saves little.
+    """
+    row = places // tokens
+    counts = torch.bincount(row, minlength=rows)
+    most = -(-int(counts.max()) // ASKING_MULTIPLE) * ASKING_MULTIPLE
+    if not 0 < 2 * most <= tokens:
+        return None
+    order = row.argsort(stable=True)
+    number = torch.empty_like(places)
+    number[order] = torch.arange(len(places)) - torch.repeat_interleave(counts.cumsum(0) - counts, counts)
+    slots = row * most + number
+    asking = (torch.arange(rows) * tokens).repeat_interleave(most).index_copy_(0, slots, places)
+    return asking.view(rows, most), slots
 
 
 def at_places(hidden: Tensor, places: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Attention as training on a processor computes it: forward and backward by hand, with few passes over the scores.
 
-Letters: B rows of the batch, T tokens of a row, N heads, H head width.
+Letters: B rows of the batch, T tokens of a row, Q of them that ask, N heads, H head width.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ def attention_step(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | Non
     """As `plain_attention`, to rounding; the bias gets no gradient.
 
     Args:
-        query, key, value: (B, N, T, H), all of one type, on a processor.
-        bias: (B, 1, T, T), of that type, added to the scores; or None.
+        query: (B, N, Q, H), on a processor.
+        key, value: (B, N, T, H), of the same type.
+        bias: (B, 1, Q, T), of that type, added to the scores; or None.
         share: of the attention weights to drop, below 1.
 
     Returns:
-        (B, N, T, H).
+        (B, N, Q, H).
     """
     mixed: Tensor = _Attention.apply(query, key, value, bias, share)  # type: ignore[no-untyped-call]
     return mixed
 
 
 class _Attention(torch.autograd.Function):
-    """Of (B, N, T, T) it keeps the weights before dropout and the draw, and works in place on one tensor beside them.
+    """Of (B, N, Q, T) it keeps the weights before dropout and the draw, and works in place on one tensor beside them.
 
     What is dropped is scaled up at the values, which are smaller than the weights.
     """
@@ -38,9 +39,9 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, share: float) -> Tensor:
         shape = query.shape
-        queries, keys, values = (each.reshape(-1, *shape[2:]) for each in (query, key, value))  # (B * N, T, H)
-        weights = queries.new_empty(len(queries), shape[2], shape[2])
-        torch.baddbmm(weights, queries, keys.mT, beta=0, alpha=shape[3] ** -0.5, out=weights)  # (B * N, T, T)
+        queries, keys, values = (each.reshape(-1, *each.shape[2:]) for each in (query, key, value))  # (B * N, …, H)
+        weights = queries.new_empty(len(queries), shape[2], key.shape[2])
+        torch.baddbmm(weights, queries, keys.mT, beta=0, alpha=shape[3] ** -0.5, out=weights)  # (B * N, Q, T)
         if bias is not None:
             weights.view(*shape[:2], *weights.shape[1:]).add_(bias)
         torch.softmax(weights, -1, out=weights)
@@ -52,14 +53,14 @@ class _Attention(torch.autograd.Function):
             ctx.draw = draw._replace(kept=kept[:0])  # the tensor itself only where autograd can let go of it
         ctx.shape = shape
         ctx.save_for_backward(queries, keys, values, weights, kept)
-        return torch.bmm(dropped, values).view(shape)  # (B * N, T, H) -> (B, N, T, H)
+        return torch.bmm(dropped, values).view(shape)  # (B * N, Q, H) -> (B, N, Q, H)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         queries, keys, values, weights, kept = ctx.saved_tensors
         draw: Draw | None = ctx.draw and ctx.draw._replace(kept=kept)
-        gradient = gradient.reshape(queries.shape)  # (B, N, T, H) -> (B * N, T, H)
+        gradient = gradient.reshape(queries.shape)  # (B, N, Q, H) -> (B * N, Q, H)
         scores = torch.empty_like(weights)
         dropped = weights if draw is None else draw.apply(weights, scores)
         # Transposed, (B * N, H, T), here and below: a product with the transpose of a large matrix is slower.

@@ -147,7 +147,7 @@ class Layer(nn.Module):
     def forward(self, hidden: Tensor, sight: Sight, places: Tensor | None = None) -> Tensor:
         """(B, T, D) -> (B, T, D); with places (P,), indices into B * T, their (P, D) alone.
 
-        The last layer is asked for the places that are read: past its attention the others change nothing.
+        The last layer is asked for the places that are read: others are of use as keys and values alone.
         """
         seen = self.dropout(self.attention(hidden, sight, places=places))
         attended = self.attention_norm(seen + (hidden if places is None else at_places(hidden, places)))

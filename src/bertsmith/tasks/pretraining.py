@@ -25,6 +25,7 @@ from bertsmith.model.device import on_device
 from bertsmith.tasks.linear_cross_entropy import IGNORED, linear_cross_entropy
 
 FILL_MULTIPLE = 32  # to which the places that a batch reads are filled up
+_UNLABELLED = np.full(FILL_MULTIPLE, IGNORED)
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,13 @@ class Pretraining:
     def _read(self, model: Bert, batch: PretrainingBatch) -> tuple[Tensor, Tensor]:
         """The hidden states at the masked places, (M', D), and at the sequences' [CLS], (S', D), none without NSP.
 
-        Both are filled up with some place: steps are of one size then, and memory that one frees fits the next.
+        Both are filled up with the first place of some rows: steps are of one size then, and memory that one frees fits
+        the next.
         """
-        places = [_filled(batch.masked_places), _filled(batch.cls_places[: None if self.next_sentence else 0])]
+        rows, tokens = batch.input_ids.shape
+        firsts = np.arange(FILL_MULTIPLE) % rows * tokens
+        wanted = [batch.masked_places, batch.cls_places[: None if self.next_sentence else 0]]
+        places = [_filled(each, firsts) for each in wanted]
         hidden = model(
             on_device(batch.input_ids, model.device),
             token_type_ids=on_device(batch.token_type_ids, model.device),
@@ -81,10 +86,10 @@ class Pretraining:
     def loss_sums(self, model: Bert, batch: PretrainingBatch) -> dict[str, Tensor]:
         """Cross-entropy of the hidden tokens and of the sentence order, summed, in nats."""
         masked, cls = self._read(model, batch)
-        hidden_tokens = on_device(_filled(batch.masked_labels, IGNORED), model.device)
+        hidden_tokens = on_device(_filled(batch.masked_labels, _UNLABELLED), model.device)
         sums = {"mlm": linear_cross_entropy(*model.masked_lm_product(masked), hidden_tokens)}
         if self.next_sentence:
-            labels = on_device(_filled(batch.next_sentence_labels, IGNORED), model.device)
+            labels = on_device(_filled(batch.next_sentence_labels, _UNLABELLED), model.device)
             logits = model.next_sentence_logits(cls).float()
             sums["nsp"] = F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
         return sums
@@ -123,9 +128,9 @@ class Pretraining:
         return guessed
 
 
-def _filled(values: NDArray[np.int64], fill: int = 0) -> NDArray[np.int64]:
-    """(n,) -> (n',), n' a multiple of FILL_MULTIPLE."""
-    return np.pad(values, (0, -len(values) % FILL_MULTIPLE), constant_values=fill)
+def _filled(values: NDArray[np.int64], fillers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n,), (FILL_MULTIPLE,) -> (n',), n' a multiple of FILL_MULTIPLE."""
+    return np.concatenate([values, fillers[: -len(values) % FILL_MULTIPLE]])
 
 
 def frequency_loss(token_counts: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
