@@ -441,9 +441,9 @@ def test_what_users_get_wrong_is_explained(tiny_bert: Path, data: Path, tmp_path
     (tmp_path / "dev.csv").write_text("text,label\nnurse,a\npains,aa\n")
     with pytest.raises(CorpusError, match=r'dev\.csv, line 3: label "aa" is not one of a, b'):
         run(tiny_bert, tmp_path, tmp_path / "run")
-    assert not (tmp_path / "run" / "training" / "run.toml").exists()  # nothing is kept of a mistake
     with pytest.raises(ModelFolderError, match="no such folder"):
         run(tmp_path / "nothing", data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()  # nothing is kept of a mistake
 
 
 def test_a_model_is_not_overwritten_by_what_is_made_of_it(

@@ -283,16 +283,18 @@ def test_a_prepared_corpus_brings_its_tokenizer(finished: Path, tmp_path: Path) 
 def test_a_mistake_in_the_words_does_not_stay_in_the_folder(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"texd\.txt"):
         run(tmp_path / "texd.txt", tmp_path / "run", steps=1)
+    assert not (tmp_path / "run").exists()
     assert run(write_corpus(tmp_path), tmp_path / "run", steps=1).steps == 1
 
 
 def test_what_is_in_the_way_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "bert").mkdir()
     (tmp_path / "bert/config.json").write_text("{}")
+    text = write_corpus(tmp_path)
     with pytest.raises(ConfigError, match="no run of bertsmith"):
-        run(tmp_path / "text.txt", tmp_path / "bert", steps=1)
+        run(text, tmp_path / "bert", steps=1)
     with pytest.raises(ConfigError, match="a file is in the way"):
-        run(tmp_path / "text.txt", tmp_path / "bert/config.json", steps=1)
+        run(text, tmp_path / "bert/config.json", steps=1)
 
 
 def test_another_tokenizer_in_a_prepared_corpus_is_noticed(finished: Path, tmp_path: Path) -> None:

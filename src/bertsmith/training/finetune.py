@@ -79,20 +79,19 @@ def finetune(  # noqa: PLR0913 - what is given once a run, by name
     run = RunFolder(out)
     settings = {**config.model_dump(), **reading.model_dump(), "task": name, "model": str(model)}
     settings |= {"train": _named(train), "dev": _named(dev)}
-    with (
-        joined_ranks(config.device, config.batch_size, shard=config.shard) as ranks,
-        run.locked(wait_s=ranks.patience_s) if ranks.first else nullcontext(),
-    ):
+    with joined_ranks(config.device, config.batch_size, shard=config.shard) as ranks:
         told = reporter if ranks.first else Silent()
-        ranks.once(lambda: run.check_same(settings))
+        # Before the folder is made: a mistaken name leaves none behind.
         course = read_course(name, model, train, dev, config=config, reading=reading, reporter=told, headline=headline)
-        course = replace(course, precision=ranks.once(lambda: course.precision))
-        finished = _finished(run, course)
-        if finished:
-            told.say(f"{out}: this fine-tuning is finished already")
-            return FinetuneResult(out, finished)
-        ranks.once(lambda: run.keep(settings))
-        return FinetuneResult(out, _train_all(course, config, run, told, ranks))
+        with run.locked(wait_s=ranks.patience_s) if ranks.first else nullcontext():
+            ranks.once(lambda: run.check_same(settings))
+            course = replace(course, precision=ranks.once(lambda: course.precision))
+            finished = _finished(run, course)
+            if finished:
+                told.say(f"{out}: this fine-tuning is finished already")
+                return FinetuneResult(out, finished)
+            ranks.once(lambda: run.keep(settings))
+            return FinetuneResult(out, _train_all(course, config, run, told, ranks))
 
 
 def _finished(run: RunFolder, course: Course) -> Summary | None:

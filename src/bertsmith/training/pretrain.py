@@ -21,6 +21,7 @@ from bertsmith.errors import ConfigError
 from bertsmith.model.compiling import check_compiler
 from bertsmith.model.device import choose_device
 from bertsmith.progress import Reporter, Silent
+from bertsmith.text.sources import list_sources
 from bertsmith.text.wordpiece import WordPiece
 from bertsmith.training.pretraining_run import PretrainingRun, PretrainResult
 from bertsmith.training.ranks import joined_ranks
@@ -69,6 +70,11 @@ def pretrain(
     text = _Text(corpus, corpus_config, tokenizer_config, cleaning_config, tokenizer)
     settings = {**config.model_dump(), **text.settings(prepared=ready is not None)}
 
+    def look() -> None:
+        """Before the folder is made: a mistaken name leaves none behind."""
+        run.check_same(settings)
+        list_sources(corpus)
+
     def prepare() -> None:
         run.check_same(settings)
         if idle := text.idle(prepared=ready is not None):
@@ -79,6 +85,8 @@ def pretrain(
 
     with joined_ranks(config.device, config.batch_size, shard=config.shard) as ranks:
         told = reporter if ranks.first else Silent()
+        if not ready and not run.corpus.exists():
+            ranks.once(look)
         with run.locked(wait_s=ranks.patience_s) if ranks.first else nullcontext():
             ranks.once(prepare)
             return PretrainingRun(run, ready or open_corpus(run.corpus), config, told, ranks).run()
