@@ -27,8 +27,9 @@ from bertsmith.model.half import hidden_dtype, prediction_linear
 RUN_TOKENS = 512  # of sequences that go through attention at once: their scores stay in the cache
 PLAIN_TOKENS = 32  # of a sequence, from which plain products are faster
 MANY_TOKENS = 512  # of a batch, from which it pays to look whether few of them ask in the last layer
-LEAST_TOTAL = 2.0**-100  # of a row's powers: below it small ones would lose digits
 LARGEST = 2.0**127  # of a number in bfloat16
+# Of a row's powers: beside it values may be millions, and down to its reciprocal no digit is lost that counts.
+LARGEST_TOTAL = 2.0**100
 
 
 class Run(NamedTuple):
@@ -194,7 +195,7 @@ def attention(query: Tensor, keys_values: Tensor) -> Tensor:
     weights = _scores(queries, keys, math.log2(math.e)).exp2_()  # (S * A, p, t)
     totals = weights.sum(-1, keepdim=True)
     least, most = totals.aminmax()
-    if least >= LEAST_TOTAL and most * values.abs().max() < LARGEST:
+    if least >= 1 / LARGEST_TOTAL and (most <= LARGEST_TOTAL or most * values.abs().max() < LARGEST):
         mixed = (weights @ values).div_(totals)
     else:
         mixed = _scores(queries, keys).softmax(-1) @ values
