@@ -30,7 +30,7 @@ def test_tiny_by_hand():
 
 def test_attention_is_what_its_products_cost():
     # Over one row of T = 16 a head of H = 64 multiplies (T, H) by (H, T), then (T, T) by (T, H): 2 T T H FLOPs each.
-    forward = 2 * (2 * 16 * 16 * 64) * 2  # two products, two heads; in the second layer, the last, nobody asks
+    forward = 2 * (2 * 16 * 16 * 64) * 2 * 2  # two products, two heads, two layers
     whole, without = (
         step_flops(model("tiny", vocab_size=10), Counts(16, length, masked=0, sequences=0)) for length in (16, 0)
     )

@@ -125,8 +125,16 @@ def test_batches_side_by_side_are_as_many_for_each_core_and_about_as_large(lengt
         count = -(-len(one) // cores) * cores
         assert len(batches) <= count
         work = [length * (length + DOUBLE_TOKENS) for length in lengths]
+        within = all(sum(lengths[i] for i in batch) <= budget for batch in batches)
         for batch in batches:
-            assert sum(work[i] for i in batch) <= sum(work) / count + max(work)
+            assert sum(work[i] for i in batch) <= sum(work) / count + max(work) or not within
+            assert sum(lengths[i] for i in batch) <= sum(lengths) / count + max(lengths) or within
+
+
+def test_short_texts_beside_long_ones_do_not_exceed_the_budget():
+    lengths = [512] * 40 + [16] * 1280
+    batches = token_budget_batches(lengths, 2048, at_once=2)
+    assert max(sum(lengths[i] for i in batch) for batch in batches) <= 2048
 
 
 def test_one_batch_is_divided_among_cores_where_each_has_enough_of_it():

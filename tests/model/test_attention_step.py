@@ -18,22 +18,24 @@ def heads(dtype: torch.dtype, seed: int = 0, *, count: int = 4, tokens: int = 9)
     return query.requires_grad_(), key.requires_grad_(), value.requires_grad_()
 
 
-def with_gradients(attend, dtype, bias, share=0.0, seed=0) -> list[Tensor]:
-    """The result and the gradients of query, key and value under one draw of dropout."""
+def with_gradients(attend, dtype, bias, share=0.0, seed=0, asking=9) -> list[Tensor]:
+    """The result and the gradients of query, key and value under one draw of dropout; the last tokens alone ask."""
     inputs = heads(dtype)
     torch.manual_seed(seed)
-    mixed = attend(*inputs, bias, share)
+    query, key, value = inputs
+    mixed = attend(query[:, :, -asking:], key, value, None if bias is None else bias[:, :, -asking:], share)
     towards = torch.randn(mixed.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
     return [mixed.detach(), *torch.autograd.grad(mixed, inputs, towards)]
 
 
+@pytest.mark.parametrize("asking", [9, 4])
 @pytest.mark.parametrize("share", [0.0, 0.3])
 @pytest.mark.parametrize("masked", [True, False])
 @pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-6), (torch.float64, 1e-12), (torch.bfloat16, 0.05)])
-def test_it_is_the_definition_forward_and_backward(dtype, near, masked, share):
+def test_it_is_the_definition_forward_and_backward(dtype, near, masked, share, asking):
     bias = attention_bias(SEQUENCES, dtype) if masked else None
-    by_hand = with_gradients(attention_step, dtype, bias, share)
-    for mine, right in zip(by_hand, with_gradients(plain_attention, dtype, bias, share), strict=True):
+    by_hand = with_gradients(attention_step, dtype, bias, share, asking=asking)
+    for mine, right in zip(by_hand, with_gradients(plain_attention, dtype, bias, share, asking=asking), strict=True):
         assert mine.dtype == dtype
         torch.testing.assert_close(mine, right, atol=near, rtol=near)
 

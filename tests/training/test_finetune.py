@@ -446,6 +446,13 @@ def test_what_users_get_wrong_is_explained(tiny_bert: Path, data: Path, tmp_path
     assert not (tmp_path / "run").exists()  # nothing is kept of a mistake
 
 
+def test_a_folder_that_is_taken_is_told_before_examples_are_read(tiny_bert: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "config.json").write_text("{}")
+    with pytest.raises(ConfigError, match="no run of bertsmith"):
+        run(tiny_bert, tmp_path / "no data here", tmp_path / "taken")
+
+
 def test_a_model_is_not_overwritten_by_what_is_made_of_it(
     tiny_bert: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

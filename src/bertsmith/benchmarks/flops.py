@@ -9,8 +9,8 @@ batch n real tokens, M masked places, S sequences.
     2 (V D + D²) M   the masked LM head, at the masked places alone
     2 (D² + 2 D) S   pooler and next-sentence head, at each sequence's [CLS]; of a fine-tuned model D² + O D
 
-A step has no need of the last layer's queries, of what they see and of what follows (BERT: 2 D² + 2 D F and 2 T D) but
-at the M + S places that are read; the backward pass needs twice as much again. Embedding look-ups, LayerNorm,
+Where some places alone are read, M + S > 0, nothing needs the last layer's queries at the others, what they see and
+what follows (BERT: 2 D² + 2 D F and 2 T D). The backward pass needs twice as much again. Embedding look-ups, LayerNorm,
 activations, softmax, dropout and the optimizer are not counted, nor is what is computed on padding or computed twice. A
 row that holds several sequences counts as one of T tokens.
 
@@ -51,22 +51,22 @@ def step_flops(model: Bert, counts: Counts) -> float:
         model: its shape alone is read, so that it may lie on the meta device.
         counts: of the batches.
     """
-    unread = counts.tokens - counts.masked - counts.sequences
-    last = model.encoder.layers[-1]
-    keys_values = last.get_parameter("attention.qkv.weight").numel() * 2 // 3
-    after = _matrices(last) - keys_values + 2 * counts.row_length * model.config.hidden_size
-    return 3 * (forward_flops(model, counts) - 2.0 * after * unread)
+    return 3 * forward_flops(model, counts)
 
 
 def forward_flops(model: Bert, counts: Counts) -> float:
     """The useful FLOPs of the forward pass; the module's docstring has the formula."""
     config = model.config
     width, layers = config.hidden_size, config.num_hidden_layers
-    attention = 2 * layers * counts.row_length * width  # a token's, in the unit of `_matrices`
+    attention = 2 * counts.row_length * width  # a token's in a layer, in the unit of `_matrices`
     masked_lm = config.vocab_size * width + width**2
     heads = sum(map(_matrices, (model.pooler, model.next_sentence, model.classifier)))
-    of_tokens = (_matrices(model.encoder.layers) + attention) * counts.tokens
-    return 2.0 * (of_tokens + masked_lm * counts.masked + heads * counts.sequences)
+    of_tokens = (_matrices(model.encoder.layers) + layers * attention) * counts.tokens
+    last = model.encoder.layers[-1]
+    keys_values = last.get_parameter("attention.qkv.weight").numel() * 2 // 3
+    unread = counts.tokens - (counts.masked + counts.sequences or counts.tokens)
+    of_unread = (_matrices(last) - keys_values + attention) * unread
+    return 2.0 * (of_tokens - of_unread + masked_lm * counts.masked + heads * counts.sequences)
 
 
 def _matrices(module: nn.Module | None) -> int:

@@ -168,17 +168,23 @@ def token_budget_batches(lengths: Sequence[int], budget: int, *, at_once: int = 
         batches[-1].append(index)
     if at_once < 2 or (len(batches) < 2 and sum(lengths) < at_once * PART_TOKENS):
         return batches
-    return _evened(lengths, [index for batch in batches for index in batch], at_once * -(-len(batches) // at_once))
+    ordered = [index for batch in batches for index in batch]
+    return _evened(lengths, ordered, at_once * -(-len(batches) // at_once), budget)
 
 
-def _evened(lengths: Sequence[int], ordered: list[int], count: int) -> list[list[int]]:
-    """Indices in `count` runs of about as much work; fewer where there are not as many texts."""
+def _evened(lengths: Sequence[int], ordered: list[int], count: int, budget: int) -> list[list[int]]:
+    """Indices in `count` runs of about as much work; of about as many tokens where a run of short texts would have more
+    than the budget. Fewer where there are not as many texts.
+    """
     tokens = np.array([lengths[index] for index in ordered])
-    work = tokens * (tokens + DOUBLE_TOKENS)
-    ends = np.cumsum(work)
+    for work in (tokens * (tokens + DOUBLE_TOKENS), tokens):
+        ends = np.cumsum(work)
+        run = ((ends - work / 2) * count / ends[-1]).astype(np.int64)  # (texts,) by the middle of each
+        if np.bincount(run, tokens).max() <= budget:
+            break
     batches: list[list[int]] = [[] for _ in range(count)]
-    for index, middle in zip(ordered, (ends - work / 2).tolist(), strict=True):
-        batches[int(middle * count / ends[-1])].append(index)
+    for index, number in zip(ordered, run.tolist(), strict=True):
+        batches[number].append(index)
     return [batch for batch in batches if batch]
 
 

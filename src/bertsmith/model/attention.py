@@ -13,7 +13,7 @@ from bertsmith.config import ModelConfig
 from bertsmith.model.attention_step import attention_step
 from bertsmith.model.dropout import dropout
 from bertsmith.model.flash import Ragged, flash_attention, flash_serves, ragged
-from bertsmith.model.linear import Linear, trained_linear
+from bertsmith.model.linear import Linear
 from bertsmith.model.rotary import Rotary, rotate
 
 LONG_TOKENS = 96  # of a sequence in the mean, from which attention may go sequence by sequence
@@ -115,11 +115,12 @@ class SelfAttention(nn.Module):
 
     def forward(self, hidden: Tensor, sight: Sight, by: Rotary | None = None, places: Tensor | None = None) -> Tensor:
         """(B, T, D) -> (B, T, D); with places (P,), indices into B * T, what they alone see: (P, D)."""
-        # ModernBERT's queries would have to be turned too.
-        plain = by is None and (sight is None or isinstance(sight, Tensor)) and self._by_hand(hidden)
-        if plain and places is not None and (table := asking_table(places, *hidden.shape[:2])):
-            asked: Tensor = self.output(self._mix_at(hidden, sight, *table))
-            return asked
+        unturned = by is None and self._by_hand(hidden)  # ModernBERT's queries would have to be turned too
+        if unturned and places is not None and (sight is None or isinstance(sight, Tensor)):
+            table = asking_table(places, *hidden.shape[:2])
+            if table is not None:
+                asked: Tensor = self.output(self._mix_at(hidden, sight, *table))
+                return asked
         qkv = self.qkv(hidden).unflatten(-1, (3, self.heads, -1))  # (B, T, D) -> (B, T, 3, N, H)
         if isinstance(sight, list):
             joined = torch.cat([self._mix(part, None, by) for part in qkv.split(sight, dim=1)], dim=1)
@@ -151,20 +152,17 @@ class SelfAttention(nn.Module):
         mixed = attend(query, key, value, sight, self.dropped)
         return mixed.transpose(1, 2).flatten(2)  # (B, N, T, H) -> (B, T, D)
 
-    def _mix_at(self, hidden: Tensor, sight: Sight, asking: Tensor, slots: Tensor) -> Tensor:
+    def _mix_at(self, hidden: Tensor, sight: Tensor | None, asking: Tensor, slots: Tensor) -> Tensor:
         """As `_mix`, of the places alone that are read: (B, T, D) -> (P, D). See `asking_table`."""
         width = hidden.shape[2]
-        (of_query, of_both), (query_bias, both_bias) = (
-            torch.split(part, [width, 2 * width]) for part in (self.qkv.weight, self.qkv.bias)
-        )
-        query = trained_linear(at_places(hidden, asking.flatten()), of_query, query_bias)  # (B * Q, D)
+        weights, biases = (torch.split(part, [width, 2 * width]) for part in (self.qkv.weight, self.qkv.bias))
+        query = self.qkv.by(weights[0], biases[0], at_places(hidden, asking.flatten()))  # (B * Q, D)
         query = query.view(*asking.shape, self.heads, -1).transpose(1, 2)  # -> (B, N, Q, H)
-        both = trained_linear(hidden, of_both, both_bias).view(*hidden.shape[:2], 2, self.heads, -1)
+        both = self.qkv.by(weights[1], biases[1], hidden).view(*hidden.shape[:2], 2, self.heads, -1)
         key, value = both.permute(2, 0, 3, 1, 4)  # (B, T, 2, N, H) -> 2 x (B, N, T, H)
-        bias = None
-        if isinstance(sight, Tensor):
-            bias = sight.flatten(0, 2)[asking][:, None]  # (B, 1, T, T) -> (B, 1, Q, T)
-        mixed = attention_step(query, key, value, bias, self.dropped)
+        if sight is not None:
+            sight = sight.flatten(0, 2)[asking][:, None]  # (B, 1, T, T) -> (B, 1, Q, T)
+        mixed = attention_step(query, key, value, sight, self.dropped)
         return mixed.transpose(1, 2).reshape(-1, width).index_select(0, slots)  # (B, N, Q, H) -> (B * Q, D) -> (P, D)
 
 

@@ -133,8 +133,8 @@ class FlatLayer:
         """
         found, start = [], 0
         for run in runs:
-            end = start + run.sequences * (asking or run.tokens)
-            queries = query[start:end].view(run.sequences, -1, self.heads, seen.shape[1] // 2 // self.heads)
+            end = start + run.sequences * (run.tokens if asking is None else asking)
+            queries = query[start:end].view(run.sequences, -1, self.heads, query.shape[1] // self.heads)
             tokens = seen[run.start : run.start + run.sequences * run.tokens]
             keys_values = tokens.view(run.sequences, run.tokens, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
             heads = attention(queries.transpose(1, 2), keys_values)
@@ -149,7 +149,10 @@ class FlatLayer:
 
 
 class LastLayer(FlatLayer):
-    """The last one, of which some tokens may be all that is wanted, such as each sequence's [CLS]."""
+    """The last one, of which some tokens may be all that is wanted, such as each sequence's [CLS].
+
+    For these it keeps query, key and value once more, the query apart.
+    """
 
     def __init__(self, layer: Layer, config: ModelConfig, dtype: torch.dtype) -> None:
         super().__init__(layer, config, dtype)
@@ -170,9 +173,10 @@ class LastLayer(FlatLayer):
 
 
 def _even_order(at: Tensor, runs: list[Run]) -> Tensor | None:
-    """What sorts these tokens, (P,), if as many of them are of each sequence; else, or for a short text, None."""
+    """What sorts these tokens, (P,), if they are few and as many of each sequence; else, or for a short text, None."""
     sequences = sum(run.sequences for run in runs)
-    if len(at) % sequences or runs[-1].start + runs[-1].sequences * runs[-1].tokens < MANY_TOKENS:
+    tokens = runs[-1].start + runs[-1].sequences * runs[-1].tokens
+    if tokens < MANY_TOKENS or not 0 < 2 * len(at) <= tokens or len(at) % sequences:
         return None
     order = at.argsort()
     starts = torch.cat([torch.arange(run.sequences) * run.tokens + run.start for run in runs])

@@ -22,17 +22,16 @@ class Linear(nn.Linear):
 
     def forward(self, rows: Tensor) -> Tensor:
         """(…, I) -> (…, O), in autocast's type where it is on."""
-        trained = self.training and self.weight.requires_grad and torch.is_grad_enabled()
-        return trained_linear(rows, self.weight, self.bias) if trained else F.linear(rows, self.weight, self.bias)
+        return self.by(self.weight, self.bias, rows)
 
-
-def trained_linear(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`F.linear` for a step of training, by the faster library: (…, I) -> (…, O), in autocast's type where it is on."""
-    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else rows.dtype
-    if rows.device.type != "cpu" or not _serves(dtype):
-        return F.linear(rows, weight, bias)
-    made: Tensor = _Linear.apply(rows.to(dtype).contiguous(), weight, bias)  # type: ignore[no-untyped-call]
-    return made
+    def by(self, weight: Tensor, bias: Tensor | None, rows: Tensor) -> Tensor:
+        """As `forward`, with a part of the outputs' weights and biases."""
+        trained = self.training and weight.requires_grad and torch.is_grad_enabled()
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else rows.dtype
+        if not (trained and rows.device.type == "cpu" and _serves(dtype)):
+            return F.linear(rows, weight, bias)
+        made: Tensor = _Linear.apply(rows.to(dtype).contiguous(), weight, bias)  # type: ignore[no-untyped-call]
+        return made
 
 
 def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -61,13 +61,13 @@ class Pretraining:
     def _read(self, model: Bert, batch: PretrainingBatch) -> tuple[Tensor, Tensor]:
         """The hidden states at the masked places, (M', D), and at the sequences' [CLS], (S', D), none without NSP.
 
-        Both are filled up with the first place of some rows: steps are of one size then, and memory that one frees fits
-        the next.
+        Both are filled up with the first place of some rows: steps are of few sizes then, and memory that one frees
+        fits the next.
         """
         rows, tokens = batch.input_ids.shape
         firsts = np.arange(FILL_MULTIPLE) % rows * tokens
-        wanted = [batch.masked_places, batch.cls_places[: None if self.next_sentence else 0]]
-        places = [_filled(each, firsts) for each in wanted]
+        cls_places = batch.cls_places if self.next_sentence else batch.cls_places[:0]
+        places = [_filled(each, firsts) for each in (batch.masked_places, cls_places)]
         hidden = model(
             on_device(batch.input_ids, model.device),
             token_type_ids=on_device(batch.token_type_ids, model.device),
@@ -129,8 +129,9 @@ class Pretraining:
 
 
 def _filled(values: NDArray[np.int64], fillers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(n,), (FILL_MULTIPLE,) -> (n',), n' a multiple of FILL_MULTIPLE."""
-    return np.concatenate([values, fillers[: -len(values) % FILL_MULTIPLE]])
+    """(n,), (FILL_MULTIPLE,) -> (n',), n' a multiple of FILL_MULTIPLE, or of a quarter of it where that is much."""
+    multiple = FILL_MULTIPLE if len(values) >= 8 * FILL_MULTIPLE else FILL_MULTIPLE // 4
+    return np.concatenate([values, fillers[: -len(values) % multiple]])
 
 
 def frequency_loss(token_counts: NDArray[np.int64], labels: NDArray[np.int64]) -> float:

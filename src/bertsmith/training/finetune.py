@@ -81,6 +81,7 @@ def finetune(  # noqa: PLR0913 - what is given once a run, by name
     settings |= {"train": _named(train), "dev": _named(dev)}
     with joined_ranks(config.device, config.batch_size, shard=config.shard) as ranks:
         told = reporter if ranks.first else Silent()
+        ranks.once(lambda: run.check_same(settings))
         # Before the folder is made: a mistaken name leaves none behind.
         course = read_course(name, model, train, dev, config=config, reading=reading, reporter=told, headline=headline)
         with run.locked(wait_s=ranks.patience_s) if ranks.first else nullcontext():

@@ -73,7 +73,8 @@ def pretrain(
     def look() -> None:
         """Before the folder is made: a mistaken name leaves none behind."""
         run.check_same(settings)
-        list_sources(corpus)
+        if not ready and not run.corpus.exists():
+            list_sources(corpus)
 
     def prepare() -> None:
         run.check_same(settings)
@@ -85,8 +86,7 @@ def pretrain(
 
     with joined_ranks(config.device, config.batch_size, shard=config.shard) as ranks:
         told = reporter if ranks.first else Silent()
-        if not ready and not run.corpus.exists():
-            ranks.once(look)
+        ranks.once(look)
         with run.locked(wait_s=ranks.patience_s) if ranks.first else nullcontext():
             ranks.once(prepare)
             return PretrainingRun(run, ready or open_corpus(run.corpus), config, told, ranks).run()
