@@ -17,7 +17,7 @@ from transformers import AutoModelForPreTraining, AutoTokenizer, pipeline
 import bertsmith
 from bertsmith.config import ModelConfig, TokenizerConfig
 from bertsmith.data.batch import PretrainingBatch
-from bertsmith.errors import BertsmithError, ConfigError, CorpusError, PreparedCorpusError
+from bertsmith.errors import BertsmithError, ConfigError, CorpusError, PreparedCorpusError, TokenizerError
 from bertsmith.model import precision
 from bertsmith.model.bert import Bert
 from bertsmith.model.precision import choose_precision
@@ -283,6 +283,8 @@ def test_a_prepared_corpus_brings_its_tokenizer(finished: Path, tmp_path: Path) 
 def test_a_mistake_in_the_words_does_not_stay_in_the_folder(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"texd\.txt"):
         run(tmp_path / "texd.txt", tmp_path / "run", steps=1)
+    with pytest.raises(TokenizerError, match="does not exist"):
+        bertsmith.pretrain(write_corpus(tmp_path), out=tmp_path / "run", tokenizer=tmp_path / "no such", steps=1)
     assert not (tmp_path / "run").exists()
     assert run(write_corpus(tmp_path), tmp_path / "run", steps=1).steps == 1
 

@@ -75,6 +75,7 @@ def pretrain(
         run.check_same(settings)
         if not ready and not run.corpus.exists():
             list_sources(corpus)
+            text.tokenizer_or_recipe()
 
     def prepare() -> None:
         run.check_same(settings)
@@ -113,12 +114,20 @@ class _Text:
         raw = (self.config, self.tokenizer_config, *([self.cleaning] if prepared else []))
         return [name for part in raw if part not in self._deciding(prepared) for name in _changed(part)]
 
+    def tokenizer_or_recipe(self) -> WordPiece | TokenizerConfig:
+        """The tokenizer that was given, or how one is trained.
+
+        Raises:
+            TokenizerError: there is none where one was said to be.
+        """
+        return WordPiece.load(self.tokenizer) if self.tokenizer else self.tokenizer_config
+
     def prepare(self, out: Path, seed: int, reporter: Reporter) -> None:
         """Make the prepared corpus, or find it made."""
         prepare_corpus(
             self.corpus,
             out,
-            tokenizer=WordPiece.load(self.tokenizer) if self.tokenizer else self.tokenizer_config,
+            tokenizer=self.tokenizer_or_recipe(),
             config=self.config,
             seed=seed,
             cleaning=Cleaning(self.cleaning),
