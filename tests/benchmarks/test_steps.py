@@ -63,7 +63,8 @@ def test_settings_come_back_from_the_command_line_of_a_side():
 
 def test_the_peer_reads_the_same_tokens_and_guesses_the_same_places():
     pytest.importorskip("transformers")
-    from bertsmith.benchmarks.step_peer import IGNORED, peer_batch
+    from bertsmith.benchmarks.step_peer import peer_batch
+    from bertsmith.tasks.linear_cross_entropy import IGNORED
 
     batch, _ = settings().sampler().take(Position(), 4)
     theirs = peer_batch(batch, next_sentence=True)

@@ -35,17 +35,24 @@ def packed_batch(row_length: int = 48) -> PretrainingBatch:
 
 
 def test_places_that_fill_up_change_neither_losses_nor_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
-    def losses_and_gradients(multiple: int) -> list[torch.Tensor]:
-        monkeypatch.setattr(pretraining, "FILL_MULTIPLE", multiple)
-        bert, batch = tiny_bert(vocab_size=VOCAB_SIZE, max_position_embeddings=48), packed_batch()
-        assert len(batch.masked_labels) % 32
-        assert len(batch.next_sentence_labels) % 32
+    def losses_and_gradients() -> list[torch.Tensor]:
+        bert, batch = tiny_bert(vocab_size=VOCAB_SIZE, max_position_embeddings=48), packed_batch(44)
+        assert len(batch.masked_labels) % 8
+        assert len(batch.next_sentence_labels) % 8
         sums = list(Pretraining("mlm+nsp").loss_sums(bert, batch).values())
         torch.stack(sums).sum().backward()
         return [*sums, *(weight.grad for weight in bert.parameters())]
 
-    for filled, bare in zip(losses_and_gradients(32), losses_and_gradients(1), strict=True):
-        torch.testing.assert_close(filled, bare, rtol=1e-5, atol=1e-5)
+    filled = losses_and_gradients()
+    monkeypatch.setattr(pretraining, "_filled", lambda values, fillers: values)
+    for mine, bare in zip(filled, losses_and_gradients(), strict=True):
+        torch.testing.assert_close(mine, bare, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("count", "filled"), [(0, 0), (3, 8), (8, 8), (250, 256), (256, 256), (257, 288)])
+def test_few_places_are_filled_up_by_few(count: int, filled: int) -> None:
+    values = pretraining._filled(np.arange(count), np.full(32, -1))
+    assert values.tolist() == [*range(count), *[-1] * (filled - count)]
 
 
 @pytest.fixture(scope="module")

@@ -25,10 +25,10 @@ from bertsmith.data.batch import PretrainingBatch
 from bertsmith.data.sampler import Position
 from bertsmith.model.device import choose_device
 from bertsmith.model.precision import choose_precision
+from bertsmith.tasks.linear_cross_entropy import IGNORED
 from bertsmith.tasks.pretraining import Pretraining
 
 BATCHES = 4  # that are taken in turn
-IGNORED = -100  # the label of a place where nothing is hidden
 UNCOMPILED = "not compiled, since there is no C++ compiler (g++ or clang++)"
 
 

@@ -119,8 +119,12 @@ class FlatLayer:
 
     def __call__(self, hidden: Tensor, runs: list[Run]) -> Tensor:
         """(N, D) -> (N, D)."""
+        return self._after(self._mix(hidden, runs), hidden)
+
+    def _mix(self, hidden: Tensor, runs: list[Run]) -> Tensor:
+        """What attention finds for all tokens: (N, D) -> (N, D)."""
         query, seen = self.qkv.forward(hidden).tensor_split([hidden.shape[1]], dim=1)  # (N, 3 D) -> (N, D), (N, 2 D)
-        return self._after(self._attend(query, seen, runs), hidden)
+        return self._attend(query, seen, runs)
 
     def _attend(self, query: Tensor, seen: Tensor, runs: list[Run], asking: int | None = None) -> Tensor:
         """What each query finds in its sequence, the heads' outputs side by side.
@@ -164,8 +168,7 @@ class LastLayer(FlatLayer):
         """(N, D) -> (P, D) of the tokens `at`, (P,): they alone ask, and past attention the others matter no more."""
         order = _even_order(at, runs)
         if order is None:
-            query, seen = self.qkv.forward(hidden).tensor_split([hidden.shape[1]], dim=1)
-            return self._after(self._attend(query, seen, runs)[at], hidden[at])
+            return self._after(self._mix(hidden, runs)[at], hidden[at])
         asking = hidden[at[order]]
         each = len(at) // sum(run.sequences for run in runs)
         made = self._after(self._attend(self.query.forward(asking), self.key_value.forward(hidden), runs, each), asking)

@@ -45,18 +45,18 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> Tensor:
         words, biases = weight.to(hidden.dtype), bias.to(hidden.dtype)
-        places, ignored = ((labels != IGNORED).nonzero()[:, 0], (labels == IGNORED).nonzero()[:, 0])
-        words_there = labels[places]
+        places, ignored = (which.nonzero()[:, 0] for which in (labels != IGNORED, labels == IGNORED))
+        wanted = labels[places]
         with torch.autocast(hidden.device.type, enabled=False):  # which makes softmax float32 on CUDA
             logits = linear(hidden, words, biases)  # (M, D) -> (M, V)
             probabilities = torch.softmax(logits, -1, out=logits)
-            right = probabilities[places, words_there].float()
+            right = probabilities[places, wanted].float()
             losses = -right.log()
             lost = (right < _LEAST).nonzero()[:, 0]
             if len(lost):
                 again = linear(hidden[places[lost]], words, biases)
-                losses[lost] = F.cross_entropy(again.float(), words_there[lost], reduction="none")
-        probabilities[places, words_there] -= 1
+                losses[lost] = F.cross_entropy(again.float(), wanted[lost], reduction="none")
+        probabilities[places, wanted] -= 1
         probabilities.index_fill_(0, ignored, 0)
         ctx.save_for_backward(hidden, words, probabilities)
         ctx.weight_dtype = weight.dtype

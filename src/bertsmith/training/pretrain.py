@@ -71,11 +71,9 @@ def pretrain(
     settings = {**config.model_dump(), **text.settings(prepared=ready is not None)}
 
     def look() -> None:
-        """Before the folder is made: a mistaken name leaves none behind."""
         run.check_same(settings)
         if not ready and not run.corpus.exists():
-            list_sources(corpus)
-            text.tokenizer_or_recipe()
+            text.look()
 
     def prepare() -> None:
         run.check_same(settings)
@@ -114,12 +112,17 @@ class _Text:
         raw = (self.config, self.tokenizer_config, *([self.cleaning] if prepared else []))
         return [name for part in raw if part not in self._deciding(prepared) for name in _changed(part)]
 
-    def tokenizer_or_recipe(self) -> WordPiece | TokenizerConfig:
-        """The tokenizer that was given, or how one is trained.
+    def look(self) -> None:
+        """Look for what was named, before a folder is made: a mistake leaves none behind.
 
         Raises:
-            TokenizerError: there is none where one was said to be.
+            CorpusError, TokenizerError: it is not there.
         """
+        list_sources(self.corpus)
+        self._tokenizer()
+
+    def _tokenizer(self) -> WordPiece | TokenizerConfig:
+        """The tokenizer that was given, or how one is trained."""
         return WordPiece.load(self.tokenizer) if self.tokenizer else self.tokenizer_config
 
     def prepare(self, out: Path, seed: int, reporter: Reporter) -> None:
@@ -127,7 +130,7 @@ class _Text:
         prepare_corpus(
             self.corpus,
             out,
-            tokenizer=self.tokenizer_or_recipe(),
+            tokenizer=self._tokenizer(),
             config=self.config,
             seed=seed,
             cleaning=Cleaning(self.cleaning),
