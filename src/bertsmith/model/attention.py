@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bertsmith.config import ModelConfig
-from bertsmith.model.attention_step import attention_step
+from bertsmith.model.attention_step import attention_step, split_heads
 from bertsmith.model.dropout import dropout
 from bertsmith.model.flash import Ragged, flash_attention, flash_serves, ragged
 from bertsmith.model.linear import Linear
@@ -143,7 +143,7 @@ class SelfAttention(nn.Module):
 
     def _mix(self, qkv: Tensor, sight: Tensor | Ragged | None, by: Rotary | None) -> Tensor:
         """(B, T, 3, N, H) -> (B, T, D), the heads' outputs side by side."""
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # (B, T, 3, N, H) -> 3 x (B, N, T, H)
+        query, key, value = split_heads(qkv)  # (B, T, 3, N, H) -> 3 x (B, N, T, H)
         if by is not None:
             query, key = rotate(query, by), rotate(key, by)
         if isinstance(sight, Ragged):
@@ -159,7 +159,7 @@ class SelfAttention(nn.Module):
         query = self.qkv.by(weights[0], biases[0], at_places(hidden, asking.flatten()))  # (B * Q, D)
         query = query.view(*asking.shape, self.heads, -1).transpose(1, 2)  # -> (B, N, Q, H)
         both = self.qkv.by(weights[1], biases[1], hidden).view(*hidden.shape[:2], 2, self.heads, -1)
-        key, value = both.permute(2, 0, 3, 1, 4)  # (B, T, 2, N, H) -> 2 x (B, N, T, H)
+        key, value = split_heads(both)  # (B, T, 2, N, H) -> 2 x (B, N, T, H)
         if sight is not None:
             sight = sight.flatten(0, 2)[asking][:, None]  # (B, 1, T, T) -> (B, 1, Q, T)
         mixed = attention_step(query, key, value, sight, self.dropped)

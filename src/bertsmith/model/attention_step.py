@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from bertsmith.model.dropout import Draw
+from bertsmith.model.tiles import in_tiles
 
 
 def attention_step(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, share: float) -> Tensor:
@@ -40,8 +41,7 @@ class _Attention(torch.autograd.Function):
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, share: float) -> Tensor:
         shape = query.shape
         queries, keys, values = (each.reshape(-1, *each.shape[2:]) for each in (query, key, value))  # (B * N, …, H)
-        weights = queries.new_empty(len(queries), shape[2], key.shape[2])
-        torch.baddbmm(weights, queries, keys.mT, beta=0, alpha=shape[3] ** -0.5, out=weights)  # (B * N, Q, T)
+        weights = _scaled(queries, keys.mT, shape[3] ** -0.5)  # (B * N, Q, T)
         if bias is not None:
             weights.view(*shape[:2], *weights.shape[1:]).add_(bias)
         torch.softmax(weights, -1, out=weights)
@@ -63,15 +63,41 @@ class _Attention(torch.autograd.Function):
         gradient = gradient.reshape(queries.shape)  # (B, N, Q, H) -> (B * N, Q, H)
         scores = torch.empty_like(weights)
         dropped = weights if draw is None else draw.apply(weights, scores)
-        # Transposed, (B * N, H, T), here and below: a product with the transpose of a large matrix is slower.
-        of_value = torch.bmm(gradient.mT, dropped)
+        of_value = _by_transpose(dropped, gradient, 1.0 if draw is None else draw.scale)
         torch.bmm(gradient, values.mT, out=scores)  # the gradients of what dropout left, then of what it was given
         if draw is not None:
             draw.apply(scores, scores)
-            of_value *= draw.scale
         torch._softmax_backward_data(scores, weights, -1, weights.dtype, grad_input=scores)
         scale = queries.shape[-1] ** -0.5
-        of_query = torch.bmm(scores, keys).mul_(scale)
-        of_key = torch.bmm(queries.mT, scores).mul_(scale)
-        of_key, of_value = (each.view(*ctx.shape[:2], *each.shape[1:]).mT for each in (of_key, of_value))
-        return of_query.view(ctx.shape), of_key, of_value, None, None
+        gradients = _scaled(scores, keys, scale), _by_transpose(scores, queries, scale), of_value
+        return *(each.view(*ctx.shape[:2], *each.shape[1:]) for each in gradients), None, None
+
+
+def _scaled(left: Tensor, right: Tensor, scale: float) -> Tensor:
+    """(K, …) products, multiplied by a number before they are rounded."""
+    made = left.new_empty(len(left), left.shape[1], right.shape[2])
+    return torch.baddbmm(made, left, right, beta=0, alpha=scale, out=made)
+
+
+def _by_transpose(scores: Tensor, values: Tensor, scale: float) -> Tensor:
+    """(K, Q, T), (K, Q, H) -> (K, T, H), scoresᵀ values.
+
+    A product with the transpose of a large matrix is slow, but less so in tiles than to read a transposed result.
+    """
+    return _scaled(scores.mT, values, scale) if in_tiles(scores.dtype) else _scaled(values.mT, scores, scale).mT
+
+
+def split_heads(qkv: Tensor) -> tuple[Tensor, ...]:
+    """(B, T, K, N, H) -> K times (B, N, T, H), whose gradients are put together where the linear layer reads them."""
+    parts: tuple[Tensor, ...] = _Split.apply(qkv)  # type: ignore[no-untyped-call]
+    return parts
+
+
+class _Split(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, qkv: Tensor) -> tuple[Tensor, ...]:
+        return qkv.permute(2, 0, 3, 1, 4).unbind()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return torch.stack([each.transpose(1, 2) for each in gradients], 2)  # K x (B, N, T, H) -> (B, T, K, N, H)

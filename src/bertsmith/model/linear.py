@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bertsmith.model.tiles import gradients_in_tiles, in_tiles
+
 
 class Linear(nn.Linear):
     """`nn.Linear`, faster in training mode; else it is no other, and gives bit for bit the same."""
@@ -67,9 +69,15 @@ class _Linear(torch.autograd.Function):
         flat = gradient.contiguous().flatten(0, -2)  # (…, O) -> (N, O)
         with torch.autocast("cpu", enabled=False):
             of_rows = product(flat, weight).view(rows.shape) if ctx.needs_input_grad[0] else None
-            of_weight = product(flat.t(), rows.flatten(0, -2))  # (O, N) x (N, I) -> (O, I)
-            of_bias = flat.sum(0).to(ctx.weight_dtype) if ctx.needs_input_grad[2] else None
-        return of_rows, of_weight.to(ctx.weight_dtype), of_bias
+            of_weight, of_bias = _of_parameters(flat, rows.flatten(0, -2), biased=ctx.needs_input_grad[2])
+        return of_rows, of_weight.to(ctx.weight_dtype), None if of_bias is None else of_bias.to(ctx.weight_dtype)
+
+
+def _of_parameters(gradient: Tensor, rows: Tensor, *, biased: bool) -> tuple[Tensor, Tensor | None]:
+    """(N, O), (N, I) -> the gradients of the weight, (O, I), and of the bias, (O,)."""
+    if in_tiles(rows.dtype):
+        return gradients_in_tiles(gradient, rows, biased=biased)
+    return product(gradient.t(), rows), gradient.sum(0) if biased else None
 
 
 def _one_dnn(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
