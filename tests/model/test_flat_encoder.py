@@ -11,7 +11,7 @@ from bertsmith.data.windows import Encoded, Window, batch_windows
 from bertsmith.model import flat_encoder, packed
 from bertsmith.model.attention import sequence_lengths
 from bertsmith.model.encoder import BertEncoder
-from bertsmith.model.flat_encoder import FlatEncoder, Run, attention
+from bertsmith.model.flat_encoder import FlatEncoder, Run, attention, in_bits
 from bertsmith.model.half import can_halve, prediction_linear
 from bertsmith.model.packed import PackedLinear, can_pack
 
@@ -104,8 +104,9 @@ def test_bfloat16_points_the_same_way():
 def test_attention_in_bfloat16_is_attention(tokens):
     generator = torch.Generator().manual_seed(tokens)
     heads = torch.randn(3, 2, 4, tokens, 16, generator=generator).bfloat16()
-    wanted = F.scaled_dot_product_attention(*heads.float())
-    torch.testing.assert_close(attention(heads[0], heads[1:]).float(), wanted, atol=0.02, rtol=0.02)
+    query, keys_values = (heads[0] * in_bits(16)).bfloat16(), heads[1:]
+    wanted = F.scaled_dot_product_attention(query.float() / in_bits(16), *keys_values.float())
+    torch.testing.assert_close(attention(query, keys_values).float(), wanted, atol=0.02, rtol=0.02)
 
 
 @pytest.mark.parametrize(("score", "values"), [(90, 1), (-90, 1), (85, 1e4), (75, 1), (60, 1), (-30, 1)])
@@ -113,11 +114,11 @@ def test_attention_in_bfloat16_bears_any_scores(score, values):
     """Those whose powers, or their products with the values, bfloat16 cannot hold go by way of softmax."""
     generator = torch.Generator().manual_seed(0)
     heads = torch.zeros(3, 1, 2, 40, 16)
-    heads[0, ..., 0] = 4  # the root of the width, so that scores are what keys hold
+    heads[0, ..., 0] = 4 * in_bits(16)  # the root of the width, so that scores are what keys hold
     heads[1, ..., 0] = score - torch.randint(5, (40,), generator=generator)
     heads[2] = torch.randn(2, 40, 16, generator=generator) * values
     heads = heads.bfloat16()
-    wanted = F.scaled_dot_product_attention(*heads.double())
+    wanted = F.scaled_dot_product_attention(heads[0].double() / in_bits(16), *heads[1:].double())
     near = 0.02 + abs(score) / 1024  # scores are whole, their powers of two are of rounded ones
     torch.testing.assert_close(attention(heads[0], heads[1:]).double(), wanted, atol=near * values, rtol=0)
     assert (wanted - heads[2].double().mean(-2, keepdim=True)).abs().max() > 0.3 * values

@@ -107,9 +107,9 @@ class FlatLayer:
 
     def __init__(self, layer: Layer, config: ModelConfig, dtype: torch.dtype) -> None:
         self.heads, self.activation = config.num_attention_heads, config.hidden_act
-        parts = (layer.attention.qkv, layer.attention.output, layer.widen, layer.narrow)
-        packed = (prediction_linear(part.weight, part.bias, dtype) for part in parts)
-        self.qkv, self.output, self.widen, self.narrow = packed
+        self.qkv = prediction_linear(*_query_key_value(layer, config, dtype), dtype)
+        parts = (layer.attention.output, layer.widen, layer.narrow)
+        self.output, self.widen, self.narrow = (prediction_linear(part.weight, part.bias, dtype) for part in parts)
         self.norms = [
             partial(
                 F.layer_norm, normalized_shape=norm.normalized_shape, weight=norm.weight, bias=norm.bias, eps=norm.eps
@@ -160,9 +160,9 @@ class LastLayer(FlatLayer):
 
     def __init__(self, layer: Layer, config: ModelConfig, dtype: torch.dtype) -> None:
         super().__init__(layer, config, dtype)
-        qkv, width = layer.attention.qkv, config.hidden_size
-        self.query = prediction_linear(qkv.weight[:width], qkv.bias[:width], dtype)
-        self.key_value = prediction_linear(qkv.weight[width:], qkv.bias[width:], dtype)
+        (weight, bias), width = _query_key_value(layer, config, dtype), config.hidden_size
+        self.query = prediction_linear(weight[:width], bias[:width], dtype)
+        self.key_value = prediction_linear(weight[width:], bias[width:], dtype)
 
     def at(self, hidden: Tensor, runs: list[Run], at: Tensor) -> Tensor:
         """(N, D) -> (P, D) of the tokens `at`, (P,): they alone ask, and past attention the others matter no more."""
@@ -188,30 +188,44 @@ def _even_order(at: Tensor, runs: list[Run]) -> Tensor | None:
     return order if torch.equal(owners, even) else None
 
 
+def _query_key_value(layer: Layer, config: ModelConfig, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Weight and bias, (3 D, D) and (3 D,); in bfloat16 queries come as `attention` wants them."""
+    qkv, width = layer.attention.qkv, config.hidden_size
+    weight, bias = qkv.weight.detach(), qkv.bias.detach()
+    if dtype == torch.bfloat16:
+        weight, bias = weight.clone(), bias.clone()
+        for part in (weight[:width], bias[:width]):
+            part *= in_bits(width // config.num_attention_heads)
+    return weight, bias
+
+
+def in_bits(width: int) -> float:
+    """What queries of H values are multiplied by, that their products with keys be the scores as exponents of two."""
+    return math.log2(math.e) * width**-0.5
+
+
 def attention(query: Tensor, keys_values: Tensor) -> Tensor:
     """softmax(Q Kᵀ / √H) V: (S, A, p, H), both of (2, S, A, t, H) -> (S, A, p, H).
 
-    In bfloat16 by plain products, which take a third of the fused kernel's time but for very short sequences.
+    In bfloat16 of queries `in_bits`, and by plain products, which take a third of the fused kernel's time but for very
+    short sequences.
     """
-    if query.dtype == torch.float32 or keys_values.shape[-2] < PLAIN_TOKENS:
-        keys, values = keys_values.unbind()
+    keys, values = keys_values.unbind()
+    if query.dtype != torch.bfloat16:
         return F.scaled_dot_product_attention(query, keys, values)
+    if keys.shape[-2] < PLAIN_TOKENS:
+        return F.scaled_dot_product_attention(query, keys, values, scale=math.log(2))
     queries = query.flatten(0, 1)  # (S, A, p, H) -> (S * A, p, H)
     keys, values = keys_values.contiguous().flatten(1, 2).unbind()  # (2, S, A, t, H) -> 2 x (S * A, t, H)
     # Powers of two are quick, and a row's largest score, which softmax takes off first, is seldom too large for them.
-    weights = _scores(queries, keys, math.log2(math.e)).exp2_()  # (S * A, p, t)
+    weights = torch.bmm(queries, keys.mT).exp2_()  # (S * A, p, t)
     totals = weights.sum(-1, keepdim=True)
     least, most = totals.aminmax()
     if least >= 1 / LARGEST_TOTAL and (most <= LARGEST_TOTAL or most * values.abs().max() < LARGEST):
         mixed = (weights @ values).div_(totals)
     else:
-        mixed = _scores(queries, keys).softmax(-1) @ values
+        mixed = torch.bmm(queries, keys.mT).float().mul_(math.log(2)).softmax(-1).to(values.dtype) @ values
     return mixed.view(query.shape)
-
-
-def _scores(query: Tensor, keys: Tensor, scale: float = 1.0) -> Tensor:
-    """Q Kᵀ / √H, scaled: (S * A, p, H), (S * A, t, H) -> (S * A, p, t)."""
-    return torch.baddbmm(query.new_empty(1), query, keys.mT, beta=0, alpha=scale * query.shape[-1] ** -0.5)
 
 
 def _runs(lengths: Iterable[int]) -> list[Run]:

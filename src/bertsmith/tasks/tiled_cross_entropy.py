@@ -46,12 +46,16 @@ class _Tiled(torch.autograd.Function):
         places = (labels != ignored).nonzero()[:, 0]
         wanted = labels[places]
         with torch.autocast("cpu", enabled=False):
-            powers, right, sums = _powers(words @ rows.t().contiguous(), places, wanted)  # (V, M), in bits: logits over ln 2
+            powers, right, sums = _powers(
+                words @ rows.t().contiguous(), places, wanted
+            )  # (V, M), in bits: logits over ln 2
             if not bool(((sums > _LEAST) & (sums < _MOST)).all()):
                 bits = words @ rows.t().contiguous()
                 powers, right, sums = _powers(bits.sub_(bits.amax(0)), places, wanted)
         powers[wanted, places] -= sums[places].to(powers.dtype)
-        shares = torch.zeros_like(sums).index_copy_(0, places, 1 / sums[places])  # of the loss: none where it is ignored
+        shares = torch.zeros_like(sums).index_copy_(
+            0, places, 1 / sums[places]
+        )  # of the loss: none where it is ignored
         ctx.save_for_backward(words, rows, powers, shares)
         ctx.weight_dtype, ctx.width = weight.dtype, weight.shape[1]
         return (sums[places].log2() - right).sum() * _LN2
