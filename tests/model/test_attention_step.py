@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from bertsmith.model import attention_step as module
 from bertsmith.model.attention import attention_bias, plain_attention
-from bertsmith.model.attention_step import attention_step
+from bertsmith.model.attention_step import attention_step, split_heads
 from bertsmith.model.dropout import Draw
 
 SEQUENCES = torch.tensor([[1, 1, 1, 2, 2, 3, 0, 0, 0], [1] * 9])
@@ -31,8 +32,10 @@ def with_gradients(attend, dtype, bias, share=0.0, seed=0, asking=9) -> list[Ten
 @pytest.mark.parametrize("asking", [9, 4])
 @pytest.mark.parametrize("share", [0.0, 0.3])
 @pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("tiled", [True, False])
 @pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-6), (torch.float64, 1e-12), (torch.bfloat16, 0.05)])
-def test_it_is_the_definition_forward_and_backward(dtype, near, masked, share, asking):
+def test_it_is_the_definition_forward_and_backward(dtype, near, tiled, masked, share, asking, monkeypatch):
+    monkeypatch.setattr(module, "in_tiles", lambda dtype: tiled)
     bias = attention_bias(SEQUENCES, dtype) if masked else None
     by_hand = with_gradients(attention_step, dtype, bias, share, asking=asking)
     for mine, right in zip(by_hand, with_gradients(plain_attention, dtype, bias, share, asking=asking), strict=True):
@@ -51,6 +54,14 @@ def test_bfloat16_is_as_near_to_the_truth_as_the_definition_in_bfloat16():
     }
     for mine, plain in zip(errors[attention_step], errors[plain_attention], strict=True):
         assert mine < 1.2 * plain
+
+
+def test_heads_are_split_and_their_gradients_put_together():
+    qkv = torch.randn(2, 5, 3, 4, 6, dtype=torch.float64, requires_grad=True)  # (B, T, 3, N, H)
+    query, _, value = split_heads(qkv)
+    assert query.shape == (2, 4, 5, 6)
+    assert torch.equal(value, qkv[:, :, 2].transpose(1, 2))
+    assert torch.autograd.gradcheck(split_heads, [qkv])
 
 
 def test_gradients_with_dropout_are_those_of_small_steps():

@@ -69,8 +69,11 @@ class _Attention(torch.autograd.Function):
             draw.apply(scores, scores)
         torch._softmax_backward_data(scores, weights, -1, weights.dtype, grad_input=scores)
         scale = queries.shape[-1] ** -0.5
-        gradients = _scaled(scores, keys, scale), _by_transpose(scores, queries, scale), of_value
-        return *(each.view(*ctx.shape[:2], *each.shape[1:]) for each in gradients), None, None
+        of_query, of_key = _scaled(scores, keys, scale), _by_transpose(scores, queries, scale)
+        of_query, of_key, of_value = (
+            each.view(*ctx.shape[:2], *each.shape[1:]) for each in (of_query, of_key, of_value)
+        )
+        return of_query, of_key, of_value, None, None
 
 
 def _scaled(left: Tensor, right: Tensor, scale: float) -> Tensor:

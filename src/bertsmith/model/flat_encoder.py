@@ -201,7 +201,7 @@ def _query_key_value(layer: Layer, config: ModelConfig, dtype: torch.dtype) -> t
 
 def in_bits(width: int) -> float:
     """What queries of H values are multiplied by, that their products with keys be the scores as exponents of two."""
-    return math.log2(math.e) * width**-0.5
+    return math.log2(math.e) / math.sqrt(width)
 
 
 def attention(query: Tensor, keys_values: Tensor) -> Tensor:

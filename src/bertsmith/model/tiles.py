@@ -5,6 +5,8 @@ Letters: N tokens, I inputs, O outputs.
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -14,6 +16,7 @@ _BLOCK = 256  # columns that are transposed by one product
 _GAP = 32  # values between rows: by powers of two apart, they would compete for the same places of the cache
 
 
+@cache
 def in_tiles(dtype: torch.dtype) -> bool:
     """Whether products of a format are those of tiles.
 
@@ -35,10 +38,10 @@ def gradients_in_tiles(gradient: Tensor, rows: Tensor, *, biased: bool) -> tuple
     Returns:
         (O, I), and (O,) or None, of the same type.
     """
-    outputs, inputs = gradient.shape[1], rows.shape[1]
-    narrow, wide = sorted((outputs, inputs))
-    if narrow >= _NARROW and outputs >= _OBLONG * inputs:
-        turned = rows.new_empty(inputs + 1, len(rows) + _GAP)[:, : len(rows)]
+    (tokens, outputs), inputs = gradient.shape, rows.shape[1]
+    large = min(outputs, inputs) >= _NARROW
+    if large and outputs >= _OBLONG * inputs:
+        turned = _gapped(rows, inputs + 1, tokens)
         turned[inputs] = 1  # the bias is a weight whose input is one
         _transpose(rows, turned[:inputs])
         both = turned @ gradient  # (I + 1, N) x (N, O) -> (I + 1, O)
@@ -46,14 +49,21 @@ def gradients_in_tiles(gradient: Tensor, rows: Tensor, *, biased: bool) -> tuple
         _transpose(both[:inputs], of_weight)
         return of_weight, both[inputs] if biased else None
     turned = gradient.t()
-    if narrow >= _NARROW and inputs >= _OBLONG * outputs:
-        turned = gradient.new_empty(outputs, len(rows) + _GAP)[:, : len(rows)]
+    if large and inputs >= _OBLONG * outputs:
+        turned = _gapped(gradient, outputs, tokens)
         _transpose(gradient, turned)
     return turned @ rows, gradient.sum(0) if biased else None
+
+
+def _gapped(like: Tensor, rows: int, columns: int) -> Tensor:
+    """(R, C) to be filled; what lies between its rows is zero, since a product may read it, to multiply it by zero."""
+    whole = like.new_empty(rows, columns + _GAP)
+    whole[:, columns:] = 0
+    return whole[:, :columns]
 
 
 def _transpose(matrix: Tensor, out: Tensor) -> None:
     """(R, C) -> (C, R), by products with the identity, which are exact and three times as fast as a copy."""
     identity = torch.eye(_BLOCK, dtype=matrix.dtype)
-    for columns, block in zip(matrix.split(_BLOCK, 1), out.split(_BLOCK), strict=True):
+    for columns, block in zip(torch.split(matrix, _BLOCK, 1), torch.split(out, _BLOCK), strict=True):
         torch.mm(identity[: len(block), : len(block)], columns.t(), out=block)

@@ -98,6 +98,7 @@ def _powers(bits: Tensor, places: Tensor, wanted: Tensor) -> tuple[Tensor, Tenso
     """Logits in bits, (V, M) -> the powers of two, which take their place; what was at the labels; the powers' sums."""
     right = bits[wanted, places].float()
     powers = bits.exp2_()
-    even = len(powers) // _SUM_ROWS * _SUM_ROWS
-    parts = powers[:even].view(_SUM_ROWS, -1, powers.shape[1]).sum(0)  # (64, V / 64, M) -> (V / 64, M)
-    return powers, right, parts.float().sum(0) + powers[even:].float().sum(0)
+    runs = len(powers) // _SUM_ROWS
+    even, rest = powers.tensor_split([runs * _SUM_ROWS])
+    parts = even.view(_SUM_ROWS, runs, powers.shape[1]).sum(0)  # (64, V / 64, M) -> (V / 64, M)
+    return powers, right, parts.float().sum(0) + rest.float().sum(0)
