@@ -11,7 +11,7 @@ from bertsmith.data.windows import Encoded, Window, batch_windows
 from bertsmith.model import flat_encoder, packed
 from bertsmith.model.attention import sequence_lengths
 from bertsmith.model.encoder import BertEncoder
-from bertsmith.model.flat_encoder import FlatEncoder, Run, attention, in_bits
+from bertsmith.model.flat_encoder import FlatEncoder, Run, attention, query_scale
 from bertsmith.model.half import can_halve, prediction_linear
 from bertsmith.model.packed import PackedLinear, can_pack
 
@@ -88,9 +88,11 @@ def test_rows_that_are_one_sequence_each_need_no_sequence_ids(products):
     torch.testing.assert_close(flat(**rows, places=places), encoder(**rows, places=places), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("few_ask", [True, False])
 @torch.inference_mode()
-def test_bfloat16_points_the_same_way():
+def test_bfloat16_points_the_same_way(few_ask, monkeypatch):
     """Trained-like scale: hidden states of three layers keep a cosine of 0.999 to the exact ones, at every token."""
+    monkeypatch.setattr(flat_encoder, "MANY_TOKENS", 0 if few_ask else 10_000)
     encoder, config = plain(hidden_size=128, num_attention_heads=2, intermediate_size=256)
     rows, places = packed_rows([100, 80, 64, 31, 32, 33, 3])
     exact = encoder(**rows, places=places)
@@ -104,8 +106,8 @@ def test_bfloat16_points_the_same_way():
 def test_attention_in_bfloat16_is_attention(tokens):
     generator = torch.Generator().manual_seed(tokens)
     heads = torch.randn(3, 2, 4, tokens, 16, generator=generator).bfloat16()
-    query, keys_values = (heads[0] * in_bits(16)).bfloat16(), heads[1:]
-    wanted = F.scaled_dot_product_attention(query.float() / in_bits(16), *keys_values.float())
+    query, keys_values = (heads[0] * query_scale(16)).bfloat16(), heads[1:]
+    wanted = F.scaled_dot_product_attention(query.float() / query_scale(16), *keys_values.float())
     torch.testing.assert_close(attention(query, keys_values).float(), wanted, atol=0.02, rtol=0.02)
 
 
@@ -114,11 +116,11 @@ def test_attention_in_bfloat16_bears_any_scores(score, values):
     """Those whose powers, or their products with the values, bfloat16 cannot hold go by way of softmax."""
     generator = torch.Generator().manual_seed(0)
     heads = torch.zeros(3, 1, 2, 40, 16)
-    heads[0, ..., 0] = 4 * in_bits(16)  # the root of the width, so that scores are what keys hold
+    heads[0, ..., 0] = 4 * query_scale(16)  # the root of the width, so that scores are what keys hold
     heads[1, ..., 0] = score - torch.randint(5, (40,), generator=generator)
     heads[2] = torch.randn(2, 40, 16, generator=generator) * values
     heads = heads.bfloat16()
-    wanted = F.scaled_dot_product_attention(heads[0].double() / in_bits(16), *heads[1:].double())
+    wanted = F.scaled_dot_product_attention(heads[0].double() / query_scale(16), *heads[1:].double())
     near = 0.02 + abs(score) / 1024  # scores are whole, their powers of two are of rounded ones
     torch.testing.assert_close(attention(heads[0], heads[1:]).double(), wanted, atol=near * values, rtol=0)
     assert (wanted - heads[2].double().mean(-2, keepdim=True)).abs().max() > 0.3 * values

@@ -1,6 +1,6 @@
 """Attention as training on a processor computes it: forward and backward by hand, with few passes over the scores.
 
-Letters: B rows of the batch, T tokens of a row, Q of them that ask, N heads, H head width.
+Letters: B rows of the batch, T tokens of a row, Q of them that ask, N heads, H head width, K parts: query, key, value.
 """
 
 from __future__ import annotations
@@ -77,13 +77,13 @@ class _Attention(torch.autograd.Function):
 
 
 def _scaled(left: Tensor, right: Tensor, scale: float) -> Tensor:
-    """(K, …) products, multiplied by a number before they are rounded."""
+    """Products, (B * N, …), multiplied by a number before they are rounded."""
     made = left.new_empty(len(left), left.shape[1], right.shape[2])
     return torch.baddbmm(made, left, right, beta=0, alpha=scale, out=made)
 
 
 def _by_transpose(scores: Tensor, values: Tensor, scale: float) -> Tensor:
-    """(K, Q, T), (K, Q, H) -> (K, T, H), scoresᵀ values.
+    """(B * N, Q, T), (B * N, Q, H) -> (B * N, T, H), scoresᵀ values.
 
     A product with the transpose of a large matrix is slow, but less so in tiles than to read a transposed result.
     """

@@ -112,7 +112,11 @@ class FlatLayer:
         self.output, self.widen, self.narrow = (prediction_linear(part.weight, part.bias, dtype) for part in parts)
         self.norms = [
             partial(
-                F.layer_norm, normalized_shape=norm.normalized_shape, weight=norm.weight, bias=norm.bias, eps=norm.eps
+                torch.layer_norm,
+                normalized_shape=norm.normalized_shape,
+                weight=norm.weight,
+                bias=norm.bias,
+                eps=norm.eps,
             )
             for norm in (layer.attention_norm, layer.feed_forward_norm)
         ]
@@ -123,8 +127,11 @@ class FlatLayer:
 
     def _mix(self, hidden: Tensor, runs: list[Run]) -> Tensor:
         """What attention finds for all tokens: (N, D) -> (N, D)."""
-        query, seen = self.qkv.forward(hidden).tensor_split([hidden.shape[1]], dim=1)  # (N, 3 D) -> (N, D), (N, 2 D)
-        return self._attend(query, seen, runs)
+        made, width = self.qkv.forward(hidden), hidden.shape[1]  # (N, D) -> (N, 3 D)
+        if len(runs) > 1:
+            return self._attend(made[:, :width], made[:, width:], runs)
+        heads = made.view(runs[0].sequences, runs[0].tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        return attention(heads[0], heads[1:]).transpose(1, 2).reshape(hidden.shape)  # (S, A, t, H) -> (N, D)
 
     def _attend(self, query: Tensor, seen: Tensor, runs: list[Run], asking: int | None = None) -> Tensor:
         """What each query finds in its sequence, the heads' outputs side by side.
@@ -189,17 +196,18 @@ def _even_order(at: Tensor, runs: list[Run]) -> Tensor | None:
 
 
 def _query_key_value(layer: Layer, config: ModelConfig, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Weight and bias, (3 D, D) and (3 D,); in bfloat16 queries come as `attention` wants them."""
+    """Weight and bias, (3 D, D) and (3 D,); in bfloat16 queries come scaled, as `attention` wants them."""
     qkv, width = layer.attention.qkv, config.hidden_size
     weight, bias = qkv.weight.detach(), qkv.bias.detach()
     if dtype == torch.bfloat16:
+        scale = query_scale(width // config.num_attention_heads)
         weight, bias = weight.clone(), bias.clone()
-        for part in (weight[:width], bias[:width]):
-            part *= in_bits(width // config.num_attention_heads)
+        weight[:width] *= scale
+        bias[:width] *= scale
     return weight, bias
 
 
-def in_bits(width: int) -> float:
+def query_scale(width: int) -> float:
     """What queries of H values are multiplied by, that their products with keys be the scores as exponents of two."""
     return math.log2(math.e) / math.sqrt(width)
 
@@ -207,8 +215,8 @@ def in_bits(width: int) -> float:
 def attention(query: Tensor, keys_values: Tensor) -> Tensor:
     """softmax(Q Kᵀ / √H) V: (S, A, p, H), both of (2, S, A, t, H) -> (S, A, p, H).
 
-    In bfloat16 of queries `in_bits`, and by plain products, which take a third of the fused kernel's time but for very
-    short sequences.
+    In bfloat16 queries come multiplied by `query_scale`, and products are plain ones, which take a third of the fused
+    kernel's time but for very short sequences.
     """
     keys, values = keys_values.unbind()
     if query.dtype != torch.bfloat16:

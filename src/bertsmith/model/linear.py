@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from bertsmith.model.tiles import gradients_in_tiles, in_tiles
@@ -64,6 +65,7 @@ class _Linear(torch.autograd.Function):
         return _one_dnn(rows, cast, None if bias is None else bias.to(rows.dtype))
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
         rows, weight = ctx.saved_tensors
         flat = gradient.contiguous().flatten(0, -2)  # (…, O) -> (N, O)

@@ -1,6 +1,6 @@
 """`linear_cross_entropy` where a processor multiplies in tiles, so fast that passes over the logits take most of it.
 
-Logits lie as (V, M): so the two products of the vocabulary's size are three times as fast as with (M, V). Softmax is
+Logits lie as (V, M): so the products that make them and the weights' gradient take half the time or less. Softmax is
 slow over columns, and is not made: powers of two take the place of the logits, and what they are to be divided by goes
 to the few rows of hidden states and of their gradients. The bias is a weight whose input is one.
 
@@ -18,8 +18,8 @@ from torch.autograd.function import once_differentiable
 
 _TILE = 32  # values of a row of a tile, to which the columns of the biases are filled up
 _LOG2E, _LN2 = math.log2(math.e), math.log(2)
-_SUM_ROWS = 64  # that are added up in the type of the products
-_LEAST, _MOST = 1e-30, 1e30  # sums of powers that are exact
+_SUM_ROWS = 64  # whose sum is rounded to the type of the products; sums of these are float32
+_LEAST, _MOST = 1e-20, 1e20  # sums of powers that leave room for all that they are multiplied by
 
 
 def tiled_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, ignored: int) -> Tensor:
@@ -46,42 +46,41 @@ class _Tiled(torch.autograd.Function):
         places = (labels != ignored).nonzero()[:, 0]
         wanted = labels[places]
         with torch.autocast("cpu", enabled=False):
-            powers, right, sums = _powers(
-                words @ rows.t().contiguous(), places, wanted
-            )  # (V, M), in bits: logits over ln 2
+            powers, right, sums = _powers(words @ rows.t().contiguous(), places, wanted)  # (V, M)
             if not bool(((sums > _LEAST) & (sums < _MOST)).all()):
+                del powers
                 bits = words @ rows.t().contiguous()
                 powers, right, sums = _powers(bits.sub_(bits.amax(0)), places, wanted)
-        powers[wanted, places] -= sums[places].to(powers.dtype)
-        shares = torch.zeros_like(sums).index_copy_(
-            0, places, 1 / sums[places]
-        )  # of the loss: none where it is ignored
-        ctx.save_for_backward(words, rows, powers, shares)
+        # From here on the excess over what is right, times the sum: what is right has a probability of one.
+        powers[wanted, places] = (powers[wanted, places].float() - sums[places]).to(powers.dtype)
+        # Nothing where a place has no loss.
+        inverse = torch.zeros_like(sums).index_copy_(0, places, 1 / sums[places])
+        ctx.save_for_backward(words, rows, powers, inverse)
         ctx.weight_dtype, ctx.width = weight.dtype, weight.shape[1]
         return (sums[places].log2() - right).sum() * _LN2
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        words, rows, powers, shares = ctx.saved_tensors
-        shares = (shares * gradient)[:, None]
+        words, rows, excess, inverse = ctx.saved_tensors
+        inverse = (inverse * gradient)[:, None]
         with torch.autocast("cpu", enabled=False):
-            of_words = powers @ (rows * (shares * _LN2)).to(rows.dtype)  # (V, M) x (M, D') -> (V, D')
-            of_hidden = (words[:, : ctx.width].t() @ powers).t() * shares  # (D, V) x (V, M) -> (M, D)
+            of_words = excess @ (rows * (inverse * _LN2)).to(rows.dtype)  # (V, M) x (M, D') -> (V, D')
+            of_hidden = (words[:, : ctx.width].t() @ excess).t() * inverse  # (D, V) x (V, M) -> (M, D)
         of_weight = of_words[:, : ctx.width].to(ctx.weight_dtype)
         of_bias = of_words[:, ctx.width].to(ctx.weight_dtype) * _LOG2E
         return of_hidden.to(rows.dtype), of_weight, of_bias, None, None
 
 
 def _words(weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
-    """(V, D), (V,) -> (V, D'): weights, and biases in bits as two numbers that together are exact."""
+    """(V, D), (V,) -> (V, D'): weights, and biases in bits, each as two numbers, to twice the digits of one."""
     width = weight.shape[1]
     words = weight.new_empty(len(weight), width + _TILE, dtype=dtype)
     words[:, :width].copy_(weight)
     bits = bias.float() * _LOG2E
     rounded = bits.to(dtype)
     words[:, width:] = 0
-    words[:, width], words[:, width + 1] = rounded, bits - rounded
+    words[:, width], words[:, width + 1] = rounded, (bits - rounded).nan_to_num_(0, 0, 0)  # of infinity nothing is left
     return words
 
 
