@@ -94,6 +94,8 @@ def test_bfloat16_points_the_same_way(few_ask, monkeypatch):
     """Trained-like scale: hidden states of three layers keep a cosine of 0.999 to the exact ones, at every token."""
     monkeypatch.setattr(flat_encoder, "MANY_TOKENS", 0 if few_ask else 10_000)
     encoder, config = plain(hidden_size=128, num_attention_heads=2, intermediate_size=256)
+    for layer in encoder.layers:
+        layer.attention.qkv.weight.mul_(2)  # so that it matters where attention looks
     rows, places = packed_rows([100, 80, 64, 31, 32, 33, 3])
     exact = encoder(**rows, places=places)
     low = FlatEncoder(encoder, config, torch.bfloat16)(**rows, places=places)
