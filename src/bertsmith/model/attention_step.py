@@ -41,9 +41,11 @@ class _Attention(torch.autograd.Function):
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, share: float) -> Tensor:
         shape = query.shape
         queries, keys, values = (each.reshape(-1, *each.shape[2:]) for each in (query, key, value))  # (B * N, …, H)
-        weights = _scaled(queries, keys.mT, shape[3] ** -0.5)  # (B * N, Q, T)
+        weights = queries.new_empty(len(queries), shape[2], key.shape[2])  # (B * N, Q, T)
         if bias is not None:
-            weights.view(*shape[:2], *weights.shape[1:]).add_(bias)
+            weights.view(*shape[:2], *weights.shape[1:]).copy_(bias)  # to which the product is added
+        scale = shape[3] ** -0.5
+        torch.baddbmm(weights, queries, keys.mT, beta=int(bias is not None), alpha=scale, out=weights)
         torch.softmax(weights, -1, out=weights)
         ctx.draw, kept, dropped = None, None, weights
         if share:
