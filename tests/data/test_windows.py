@@ -49,14 +49,25 @@ def test_a_batch_holds_each_window_whole_and_apart(texts):
 
 
 @pytest.mark.parametrize(
-    ("room", "longest", "rows"), [(0, 23, (2, 23)), (40, 23, (1, 32)), (30, 23, (2, 23)), (40, 15, (2, 15))]
+    ("room", "lengths", "rows"),
+    [
+        (0, [23, 7], (2, 23)),
+        (40, [23, 7], (1, 32)),  # near
+        (30, [23, 7], (2, 23)),  # no room
+        (40, [15, 15], (2, 16)),  # not near: half as far
+        (200, [65, 60], (2, 80)),
+        (200, [65, 7, 6, 5], (1, 96)),  # short ones fill it up
+        (90, [65, 7, 6, 5], (2, 80)),
+        (200, [32] * 7, (7, 32)),
+        (200, [32] * 9, (10, 32)),  # one row more than there are windows
+        (0, [32] * 9, (9, 32)),
+    ],
 )
-def test_rows_are_a_multiple_of_32_long_where_that_is_near_and_there_is_room(room, longest, rows):
-    encoded = [Encoded((window(list(range(length)), [0]),), np.array([0])) for length in (longest, 30 - longest)]
+def test_batches_are_of_few_sizes_where_there_is_room(room, lengths, rows):
+    encoded = [Encoded((window(list(range(length)), [0]),), np.array([0])) for length in lengths]
     batch = batch_windows(encoded, room=room)
     assert batch.input_ids.shape == rows
-    assert batch.tokens == 30
-    assert np.count_nonzero(batch.sequence_ids) == 30
+    assert batch.tokens == np.count_nonzero(batch.sequence_ids) == sum(lengths)
 
 
 @given(st.integers(0, 400), st.integers(2, 60), st.data())

@@ -24,6 +24,7 @@ BATCH_TOKENS = 2048  # that a model predicts from at once: with more they leave 
 PART_TOKENS = 256  # worth a core of their own: with fewer the calls weigh
 DOUBLE_TOKENS = 1000  # of a text, whose tokens take twice as long as those of a very short one: each sees all others
 MICRO_BATCH_TOKENS = 8192  # that a model learns from at once
+MANY_ROWS = 8  # of which one more is little
 ROW_MULTIPLE = 32  # softmax of rows of any other length is several times as slow in bfloat16
 
 
@@ -105,15 +106,14 @@ def batch_windows(encoded: Sequence[Encoded], *, room: int = 0) -> WindowBatch:
 
     Args:
         encoded: the examples.
-        room: a row is as long as the longest window; or the next multiple of ROW_MULTIPLE, if that is near and not
-            beyond this many tokens.
+        room: a row is as long as the longest window; or filled up, but not beyond this many tokens, and many rows to an
+            even number, so that batches are of few sizes: for each new one the matrix library makes new code.
     """
     windows = [window for each in encoded for window in each.windows]
     lengths = np.array([len(window.input_ids) for window in windows], np.int64)
-    longest = int(lengths.max())
-    rounded = -(-longest // ROW_MULTIPLE) * ROW_MULTIPLE
-    width = rounded if rounded <= min(room, longest + ROW_MULTIPLE // 2) else longest
+    width = _width(lengths, room)
     rows = pack(lengths, width)
+    count = len(rows) + (len(rows) % 2 if room and len(rows) >= MANY_ROWS else 0)
     # Of each window: its row, its number in the row, where it starts in the row.
     row, number, start = (np.zeros(len(windows), np.int64) for _ in range(3))
     counts = np.diff(rows.row_starts)
@@ -125,12 +125,12 @@ def batch_windows(encoded: Sequence[Encoded], *, room: int = 0) -> WindowBatch:
 
     within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     tokens = np.repeat(first, lengths) + within
-    filled = np.zeros((4, len(rows) * width), np.int64)
+    filled = np.zeros((4, count * width), np.int64)
     filled[0, tokens] = np.concatenate([window.input_ids for window in windows])
     filled[1, tokens] = np.concatenate([window.token_type_ids for window in windows])
     filled[2, tokens] = within
     filled[3, tokens] = np.repeat(number + 1, lengths)
-    input_ids, token_type_ids, position_ids, sequence_ids = filled.reshape(4, len(rows), width)
+    input_ids, token_type_ids, position_ids, sequence_ids = filled.reshape(4, count, width)
     places_of = np.array([len(window.places) for window in windows], np.int64)
     features = [window.features for window in windows if window.features is not None]
     return WindowBatch(
@@ -145,6 +145,18 @@ def batch_windows(encoded: Sequence[Encoded], *, room: int = 0) -> WindowBatch:
         labels=np.concatenate([each.labels for each in encoded]),
         features=np.concatenate(features) if len(features) == len(windows) else None,
     )
+
+
+def _width(lengths: Int64s, room: int) -> int:
+    """Of a row: the next multiple of ROW_MULTIPLE where that is near, or where rows hold several windows, which fill
+    them up; else of half of it; the longest window if there is no room."""
+    longest = int(lengths.max())
+    near = room if 2 * lengths.mean() <= longest else longest + ROW_MULTIPLE // 2
+    for multiple in (ROW_MULTIPLE, ROW_MULTIPLE // 2):
+        width = -(-longest // multiple) * multiple
+        if width <= min(room, near):
+            return width
+    return longest
 
 
 def token_budget_batches(lengths: Sequence[int], budget: int, *, at_once: int = 1) -> list[list[int]]:
