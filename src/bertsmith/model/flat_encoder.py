@@ -112,11 +112,7 @@ class FlatLayer:
         self.output, self.widen, self.narrow = (prediction_linear(part.weight, part.bias, dtype) for part in parts)
         self.norms = [
             partial(
-                torch.layer_norm,
-                normalized_shape=norm.normalized_shape,
-                weight=norm.weight,
-                bias=norm.bias,
-                eps=norm.eps,
+                F.layer_norm, normalized_shape=norm.normalized_shape, weight=norm.weight, bias=norm.bias, eps=norm.eps
             )
             for norm in (layer.attention_norm, layer.feed_forward_norm)
         ]
@@ -127,11 +123,8 @@ class FlatLayer:
 
     def _mix(self, hidden: Tensor, runs: list[Run]) -> Tensor:
         """What attention finds for all tokens: (N, D) -> (N, D)."""
-        made, width = self.qkv.forward(hidden), hidden.shape[1]  # (N, D) -> (N, 3 D)
-        if len(runs) > 1:
-            return self._attend(made[:, :width], made[:, width:], runs)
-        heads = made.view(runs[0].sequences, runs[0].tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        return attention(heads[0], heads[1:]).transpose(1, 2).reshape(hidden.shape)  # (S, A, t, H) -> (N, D)
+        query, seen = self.qkv.forward(hidden).tensor_split([hidden.shape[1]], dim=1)  # (N, 3 D) -> (N, D), (N, 2 D)
+        return self._attend(query, seen, runs)
 
     def _attend(self, query: Tensor, seen: Tensor, runs: list[Run], asking: int | None = None) -> Tensor:
         """What each query finds in its sequence, the heads' outputs side by side.

@@ -69,9 +69,8 @@ class PackedLinear(nn.Module):
 
     def _plain_for(self, rows: Tensor) -> Tensor | None:
         """The weight as it was, where `F.linear` is to take it."""
-        if self.plain is None or (self.packed is not None and rows.shape[:-1].numel() <= _FEW_ROWS):
-            return None
-        return self.plain
+        few = self.packed is not None and rows.shape[:-1].numel() <= _FEW_ROWS
+        return None if few else self.plain
 
 
 def activate(values: Tensor, after: After) -> Tensor:
