@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from transformers import AutoModelForSequenceClassification, pipeline
 
 from bertsmith.config import HeadConfig
+from bertsmith.data import windows
 from bertsmith.data.labelled.examples import TextExample
 from bertsmith.data.windows import batch_windows
 from bertsmith.errors import CorpusError
@@ -70,6 +71,19 @@ def test_neither_batch_nor_neighbours_change_an_answer(task, model):
     for example, answer in zip(TEXTS, together, strict=True):
         (alone,) = task.answer_each(model, [example], batch_tokens=1)
         assert answer.probabilities == pytest.approx(alone.probabilities, abs=1e-5)
+
+
+def test_rows_that_are_filled_up_and_a_row_of_nothing_change_no_gradient(task, model, monkeypatch):
+    monkeypatch.setattr(windows, "MANY_ROWS", 3)
+    encoded = task.encode([TEXTS[1]] * 3)
+    assert [batch_windows(encoded, room=room).input_ids.shape for room in (0, 32)] == [(3, 19), (4, 32)]
+    model.train()
+    model.set_dropout(0)
+    loss, gradients = loss_and_gradients(task, model, encoded)
+    filled_loss, filled = loss_and_gradients(task, model, encoded, room=32)
+    assert filled_loss == pytest.approx(loss, rel=1e-5)
+    for one, other in zip(gradients, filled, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 
 def test_a_long_text_is_read_to_its_end_and_its_windows_are_averaged(task, model):

@@ -27,10 +27,10 @@ def model_of(head: HeadConfig, folder: Path) -> Bert:
 
 
 def loss_and_gradients(
-    task: FinetuneTask[Any, Any], model: Bert, encoded: list[Encoded]
+    task: FinetuneTask[Any, Any], model: Bert, encoded: list[Encoded], *, room: int = 0
 ) -> tuple[float, list[torch.Tensor]]:
-    """The summed loss of a batch, and the gradient of every weight."""
+    """The summed loss of a batch, and the gradient of every weight; for the room see `batch_windows`."""
     model.zero_grad()
-    loss = task.loss_sums(model, batch_windows(encoded))["task"]
+    loss = task.loss_sums(model, batch_windows(encoded, room=room))["task"]
     loss.backward()
     return loss.item(), [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
