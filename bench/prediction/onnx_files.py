@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from bertsmith.benchmarks.infer_job import Job
+from bertsmith.export.onnx_folder import write_onnx_folder
 from bertsmith.export.quantise import quantise_dynamic
-from prediction.sides import MODELS
+from bertsmith.inference.predictor import load
+from prediction.sides import EXPORTED, MODELS
 
 
 class Exported(nn.Module):
@@ -66,3 +68,6 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore")
     job = Job.read(Path(sys.argv[1]))
     export(job.what, Path(job.folder))
+    exported = Path(job.folder) / EXPORTED
+    exported.mkdir()
+    write_onnx_folder(load(job.folder), exported, int8=False, calibration=())
