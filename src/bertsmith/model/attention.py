@@ -115,11 +115,10 @@ class SelfAttention(nn.Module):
 
     def forward(self, hidden: Tensor, sight: Sight, by: Rotary | None = None, places: Tensor | None = None) -> Tensor:
         """(B, T, D) -> (B, T, D); with places (P,), indices into B * T, what they alone see: (P, D)."""
-        unturned = by is None and self._by_hand(hidden)  # ModernBERT's queries would have to be turned too
-        if unturned and places is not None and (sight is None or isinstance(sight, Tensor)):
+        if places is not None and self._by_hand(hidden) and (sight is None or isinstance(sight, Tensor)):
             table = asking_table(places, *hidden.shape[:2])
             if table is not None:
-                asked: Tensor = self.output(self._mix_at(hidden, sight, *table))
+                asked: Tensor = self.output(self._mix_at(hidden, sight, by, *table))
                 return asked
         qkv = self.qkv(hidden).unflatten(-1, (3, self.heads, -1))  # (B, T, D) -> (B, T, 3, N, H)
         if isinstance(sight, list):
@@ -152,14 +151,17 @@ class SelfAttention(nn.Module):
         mixed = attend(query, key, value, sight, self.dropped)
         return mixed.transpose(1, 2).flatten(2)  # (B, N, T, H) -> (B, T, D)
 
-    def _mix_at(self, hidden: Tensor, sight: Tensor | None, asking: Tensor, slots: Tensor) -> Tensor:
+    def _mix_at(self, hidden: Tensor, sight: Tensor | None, by: Rotary | None, asking: Tensor, slots: Tensor) -> Tensor:
         """As `_mix`, of the places alone that are read: (B, T, D) -> (P, D). See `asking_table`."""
-        width = hidden.shape[2]
-        weights, biases = (torch.split(part, [width, 2 * width]) for part in (self.qkv.weight, self.qkv.bias))
+        width, bias = hidden.shape[2], self.qkv.bias
+        weights = torch.split(self.qkv.weight, [width, 2 * width])
+        biases = (None, None) if bias is None else torch.split(bias, [width, 2 * width])
         query = self.qkv.by(weights[0], biases[0], at_places(hidden, asking.flatten()))  # (B * Q, D)
         query = query.view(*asking.shape, self.heads, -1).transpose(1, 2)  # -> (B, N, Q, H)
         both = self.qkv.by(weights[1], biases[1], hidden).view(*hidden.shape[:2], 2, self.heads, -1)
         key, value = split_heads(both)  # (B, T, 2, N, H) -> 2 x (B, N, T, H)
+        if by is not None:
+            query, key = rotate(query, by.at(asking)), rotate(key, by)
         if sight is not None:
             sight = sight.flatten(0, 2)[asking][:, None]  # (B, 1, T, T) -> (B, 1, Q, T)
         mixed = attention_step(query, key, value, sight, self.dropped)

@@ -22,6 +22,11 @@ class Rotary(NamedTuple):
     cosine: Tensor
     sine: Tensor
 
+    def at(self, asking: Tensor) -> "Rotary":
+        """The angles of some places of each row: (B, Q), indices into B * T -> two (B, 1, Q, H)."""
+        cosine, sine = (table.flatten(0, 2)[asking][:, None] for table in self)
+        return Rotary(cosine, sine)
+
 
 def rotary(position_ids: Tensor, width: int, *, theta: float, dtype: torch.dtype) -> Rotary:
     """The table of a batch; the H / 2 pairs of a head turn with wavelengths from 2π to nearly 2π · theta.
