@@ -1,10 +1,12 @@
 """`bertsmith bench prepare`: both sides read the same text."""
 
 import json
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 
-from bertsmith.benchmarks.prepare import PrepareFigures
+from bertsmith.benchmarks.prepare import PrepareFigures, bench_prepare
 from bertsmith.benchmarks.prepare_side import ALONE, OURS, encode_alone, prepare_whole
 from bertsmith.cli.main import main
 from bertsmith.config import CorpusConfig, TokenizerConfig
@@ -36,6 +38,21 @@ def test_the_command_tells_both_speeds(tmp_path, capsys):
     assert found["share_of_limit"] is None
     assert main(["bench", "prepare", str(tmp_path / "text.txt"), "--runs", "0"]) == 2
     assert "runs is 0" in capsys.readouterr().err
+
+
+def test_progress_never_goes_back(tmp_path):
+    class Told(Silent):
+        def __init__(self) -> None:
+            self.done: list[float] = []
+
+        def track(self, label, *, total, unit):
+            self.done.clear()
+            return nullcontext(SimpleNamespace(update=lambda done, note="": self.done.append(done)))
+
+    (tmp_path / "text.txt").write_text(raw_text(0, documents=5), encoding="utf-8")
+    told, settings = Told(), {"tokenizer_config": TokenizerConfig(vocab_size=100), "tokenizer": None}
+    bench_prepare([str(tmp_path)], runs=2, corpus_config=CorpusConfig(workers=1), reporter=told, **settings)
+    assert told.done == [0, 0.5, 1, 1.5, 2]
 
 
 def test_medians_make_the_ratio():

@@ -86,8 +86,11 @@ def test_the_command_shows_rows_and_figures(corpus, tiny_bert, capsys, monkeypat
     assert "row 2: " in shown
     assert "[MASK]→" in shown
     assert "tokens to be guessed" in shown
-    assert main([*words, "--early-share", "0"]) == 0
-    assert "shorter ones" not in capsys.readouterr().err
+    assert "budget goes to rows of" not in err
+    assert main([*words, "--early-share", "0", "--long-share", "0.1", "--long-length-tokens", "64"]) == 0
+    err = capsys.readouterr().err
+    assert "shorter ones" not in err
+    assert "The last 10% of the budget goes to rows of 64 tokens" in err
     assert main([*words, "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     expected = preview_rows(

@@ -130,11 +130,11 @@ def _measure(folder: Path, settings: str, *, workers: int, runs: int, reporter: 
         text = _ask(alone, "read")
         sides = {ALONE: alone, OURS: ours}
         came: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
+        track.update(0)
         for run in range(runs):
-            for name, side in sides.items():
+            for number, (name, side) in enumerate(sides.items(), start=1):
                 came[name].append(_ask(side, "run"))
-                track.update(run + 0.5 * (name == ALONE), f"{name}: {came[name][-1]['seconds']:.2f} s")
-            track.update(run + 1)
+                track.update(run + number / len(sides), f"{name}: {came[name][-1]['seconds']:.2f} s")
     return PrepareFigures(
         **text,
         tokens=came[ALONE][-1]["tokens"],

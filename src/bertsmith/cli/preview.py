@@ -33,10 +33,11 @@ _NAMES = {
     "kept_share": "of these as they were",
     "is_next_share": "pairs in which B follows A",
 }
-_OTHER_ROWS = (
+_SHORT_ROWS = (
     "Shown are rows of --max-length-tokens {}; {:.0%} of the budget before long rows goes to shorter ones, in which "
     "more is hidden. Give their length as --max-length-tokens, and --mask-share, to see such."
 )
+_LONG_ROWS = "The last {:.0%} of the budget goes to rows of {} tokens. Give that as --max-length-tokens to see such."
 
 
 def preview(
@@ -56,7 +57,9 @@ def preview(
     pieces = WordPiece.load(tokenizer)
     found = preview_rows(corpus, pieces, reading=reading, training=training, documents=documents, rows=rows)
     if training.early_share:
-        reporter().say(_OTHER_ROWS.format(training.max_length_tokens, training.early_share))
+        reporter().say(_SHORT_ROWS.format(training.max_length_tokens, training.early_share))
+    if training.long_share:
+        reporter().say(_LONG_ROWS.format(training.long_share, training.long_length_tokens))
     if as_json:
         answer(found.values())
         return
