@@ -251,6 +251,14 @@ def test_embed_names_the_byte_that_is_no_utf_8(tiny_bert, notes, capsys):
     assert "latin.txt: byte 1 is not UTF-8" in complaint(capsys, "embed", tiny_bert, "latin.txt")
 
 
+def test_embed_of_an_empty_file_is_a_mistake(tiny_bert, notes, capsys, monkeypatch):
+    Path("empty.txt").write_bytes(b"")
+    assert "empty.txt is empty" in complaint(capsys, "embed", tiny_bert, "empty.txt")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert "stdin is empty" in complaint(capsys, "embed", tiny_bert, "-", "--json")
+    assert not Path("empty.npy").exists()
+
+
 def test_import_of_a_legacy_folder_answers_the_same(tiny_bert, notes, capsys):
     import torch
     from safetensors.torch import load_file

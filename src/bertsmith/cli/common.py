@@ -83,11 +83,14 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Iterable[Any]]
 
 def lines_of_file(file: str) -> list[str]:
     """The lines of a text file; of stdin where it is "-"."""
+    name = "stdin" if file == "-" else file
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         lines = data.decode("utf-8").removesuffix("\n").split("\n")  # splitlines() would split at more
-        return [line.rstrip("\r") for line in lines] if data else []
     except UnicodeDecodeError as error:
-        raise InputError(f"{file}: byte {error.start} is not UTF-8 ({error.reason})") from None
+        raise InputError(f"{name}: byte {error.start} is not UTF-8 ({error.reason})") from None
     except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror})") from None
+        raise InputError(f"{name}: cannot be read ({error.strerror})") from None
+    if not data:
+        raise InputError(f"{name} is empty; write a text a line")
+    return [line.rstrip("\r") for line in lines]
