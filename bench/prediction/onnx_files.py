@@ -64,10 +64,15 @@ def export(what: str, folder: Path) -> None:
     quantise_dynamic(folder / "model.onnx", folder / "model-int8.onnx", DefaultTensorType=TensorProto.FLOAT)
 
 
+def export_ours(folder: Path) -> None:
+    """What `bertsmith export --to onnx` makes, in a folder within."""
+    exported = folder / EXPORTED
+    exported.mkdir()
+    write_onnx_folder(load(folder), exported, int8=False, calibration=())
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     job = Job.read(Path(sys.argv[1]))
     export(job.what, Path(job.folder))
-    exported = Path(job.folder) / EXPORTED
-    exported.mkdir()
-    write_onnx_folder(load(job.folder), exported, int8=False, calibration=())
+    export_ours(Path(job.folder))

@@ -11,6 +11,7 @@ sys.path.append(str(Path(__file__).parents[2] / "bench"))
 from bertsmith.text.wordpiece import WordPiece
 from predict import agreement
 from prediction.inputs import cut_texts, make_job
+from prediction.onnx_files import export_ours
 from prediction.sides import SIDES
 
 TEXTS = ["The patient was given pain.", "a nurse", "the doctor saw the nurse in the ward", "pain in the ward"]
@@ -30,13 +31,15 @@ def test_texts_are_cut_to_the_words_and_tokens_that_are_asked_for(tiny_bert, tmp
 
 @pytest.mark.parametrize("what", ["embed", "classify", "fill"])
 def test_all_sides_give_the_same_numbers(tiny_bert, tmp_path, monkeypatch, what):
-    pytest.importorskip("transformers")
+    for package in ("transformers", "onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
     monkeypatch.setenv("TRANSFORMERS_VERBOSITY", "error")
     job = make_job(what, tiny_bert, TEXTS, tmp_path)
     assert job.tokens[1] == len(WordPiece.load(tiny_bert).encode(job.texts[1]).input_ids)
     exact = SIDES["pipeline"](job)(job.texts)
     assert len(exact) == len(TEXTS)
-    for name in ("ours float32", "pipeline, batch 32"):
+    export_ours(Path(job.folder))
+    for name in ("ours float32", "ours, exported to ONNX", "pipeline, batch 32"):
         run = SIDES[name](job)
         np.testing.assert_allclose(run(job.texts), exact, atol=1e-5)
         assert run([job.short]).shape == (1, *exact.shape[1:])
