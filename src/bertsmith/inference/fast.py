@@ -16,6 +16,7 @@ from bertsmith.model.encoder import BertEncoder
 from bertsmith.model.flat_encoder import FlatEncoder
 from bertsmith.model.half import can_halve, hidden_dtype, prediction_linear
 from bertsmith.model.heads import MaskedLMHead
+from bertsmith.model.native_encoder import NativeEncoder, native_serves
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -26,9 +27,9 @@ def fast_copy(bert: Bert, dtype: torch.dtype) -> Bert:
     In float16, which is for processors, only weights have it, to four digits: those of the encoder's linear layers, and
     of the product with the vocabulary, which in BERT has them beside bfloat16 too where there is a product for it.
 
-    BERT on a processor gets the encoder made for that, and shares embeddings and heads with the original; both stay in
-    float32. Another encoder goes its own way with packed products, in float32 with the original's weights; on a GPU the
-    whole model has the format asked for.
+    BERT on a processor gets an encoder made for that, compiled or of torch's products, and shares embeddings and heads
+    with the original; both stay in float32. Another encoder goes its own way with packed products, in float32 with the
+    original's weights; on a GPU the whole model has the format asked for.
     """
     if bert.device.type != "cpu":
         return bert if dtype == torch.float32 else deepcopy(bert).to(dtype)
@@ -39,7 +40,8 @@ def fast_copy(bert: Bert, dtype: torch.dtype) -> Bert:
     fast = Bert(bert.config, bert.parts, head=bert.head, generator=None)
     for name, part in bert.named_children():
         fast.add_module(name, part)
-    fast.add_module("encoder", FlatEncoder(bert.encoder, bert.config, dtype))
+    made = NativeEncoder if native_serves(dtype) else FlatEncoder
+    fast.add_module("encoder", made(bert.encoder, bert.config, dtype))
     if bert.masked_lm is not None:
         fast.add_module("masked_lm", PackedMaskedLMHead(bert.masked_lm, bert.encoder.embeddings.word.weight, dtype))
     return fast.eval()

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bertsmith.config import ModelConfig
-from bertsmith.model.attention import sequence_lengths
 from bertsmith.model.encoder import BertEncoder, Layer, check_length
+from bertsmith.model.flat_tokens import flat_tokens
 from bertsmith.model.half import hidden_dtype, prediction_linear
 
 RUN_TOKENS = 512  # of sequences that go through attention at once: their scores stay in the cache
@@ -67,36 +67,27 @@ class FlatEncoder(nn.Module):
         places: Tensor | None = None,
     ) -> Tensor:
         """As `BertEncoder.forward`, in float32; each sequence's tokens lie side by side. At padding is zero."""
-        hidden, tokens, runs = self._flat(input_ids, token_type_ids, position_ids, sequence_ids)
+        check_length(input_ids, self.embeddings.position.num_embeddings)
+        tokens = flat_tokens(input_ids, token_type_ids, position_ids, sequence_ids)
+        hidden, runs = self.embeddings.of_tokens(*tokens.ids).to(self.dtype), _runs(tokens.lengths)
         for layer in self.layers:
             hidden = layer(hidden, runs)
         if places is None:
-            return _rows(self.last(hidden, runs), tokens, input_ids)
-        at = places if tokens is None else torch.searchsorted(tokens, places)
-        return self.last.at(hidden, runs, at).float()
+            return tokens.rows(self.last(hidden, runs))
+        return self.last.at(hidden, runs, tokens.among(places)).float()
 
     def hidden_states(
         self, input_ids: Tensor, *, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None
     ) -> list[Tensor]:
         """As `BertEncoder.hidden_states`, in float32."""
-        hidden, tokens, runs = self._flat(input_ids, token_type_ids, position_ids, sequence_ids)
-        states = [_rows(hidden, tokens, input_ids)]
+        check_length(input_ids, self.embeddings.position.num_embeddings)
+        tokens = flat_tokens(input_ids, token_type_ids, position_ids, sequence_ids)
+        hidden, runs = self.embeddings.of_tokens(*tokens.ids).to(self.dtype), _runs(tokens.lengths)
+        states = [tokens.rows(hidden)]
         for layer in [*self.layers, self.last]:
             hidden = layer(hidden, runs)
-            states.append(_rows(hidden, tokens, input_ids))
+            states.append(tokens.rows(hidden))
         return states
-
-    def _flat(
-        self, input_ids: Tensor, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None
-    ) -> tuple[Tensor, Tensor | None, list[Run]]:
-        """The embeddings of the tokens, (N, D); their places in B * T, (N,), None if that is all; the sequences."""
-        check_length(input_ids, self.embeddings.position.num_embeddings)
-        ids = [each.flatten() for each in (input_ids, token_type_ids, position_ids)]  # (B, T) -> (B * T,)
-        tokens, lengths = None, [input_ids.shape[1]] * len(input_ids)
-        if sequence_ids is not None:
-            tokens, lengths = sequence_ids.flatten().nonzero().flatten(), sequence_lengths(sequence_ids)
-            ids = [each[tokens] for each in ids]  # (B * T,) -> (N,)
-        return self.embeddings.of_tokens(*ids).to(self.dtype), tokens, _runs(lengths)
 
 
 class FlatLayer:
@@ -239,11 +230,3 @@ def _runs(lengths: Iterable[int]) -> list[Run]:
             start += runs[-1].sequences * length
             left -= several
     return runs
-
-
-def _rows(hidden: Tensor, tokens: Tensor | None, input_ids: Tensor) -> Tensor:
-    """(N, D) -> (B, T, D) float32, zeros at padding."""
-    rows = hidden.float()
-    if tokens is not None:
-        rows = rows.new_zeros(input_ids.numel(), rows.shape[1]).index_copy_(0, tokens, rows)
-    return rows.view(*input_ids.shape, -1)

@@ -1,0 +1,85 @@
+/* What stands between the products, value by value: plain loops, which the compiler turns into vectors. */
+
+#pragma once
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define LOG2_E 1.4426950408889634f
+
+enum { NOTHING, GELU, GELU_TANH, RELU };
+
+/* 2 to the power of x, to 2e-7 of it; x is held within what float32 has an exponent for. */
+static inline float power_of_two(float x) {
+    const float held = x < -126.0f ? -126.0f : x > 126.0f ? 126.0f : x;
+    const float shifted = held + 12582912.0f; /* 1.5 * 2^23: no room behind the point; the last bits are the whole */
+    const float rest = held - (shifted - 12582912.0f); /* within a half */
+    int32_t whole;
+    memcpy(&whole, &shifted, sizeof whole);
+    const int32_t bits = (int32_t)((uint32_t)whole << 23) + 0x3f800000;
+    float scale;
+    memcpy(&scale, &bits, sizeof scale);
+    /* The series of 2^rest: ln(2)^k / k!. */
+    float sum = 1.5403530e-4f;
+    sum = sum * rest + 1.3333558e-3f;
+    sum = sum * rest + 9.6181291e-3f;
+    sum = sum * rest + 5.5504109e-2f;
+    sum = sum * rest + 2.4022651e-1f;
+    sum = sum * rest + 6.9314718e-1f;
+    return (sum * rest + 1.0f) * scale;
+}
+
+/* x Phi(x), the error function to 2e-7: Abramowitz and Stegun 1964, 7.1.26. */
+static inline float gelu(float x) {
+    const float z = fabsf(x) * 0.70710678f, t = 1.0f / (1.0f + 0.3275911f * z);
+    float sum = 1.061405429f * t - 1.453152027f;
+    sum = sum * t + 1.421413741f;
+    sum = sum * t - 0.284496736f;
+    sum = sum * t + 0.254829592f;
+    const float erf = copysignf(1.0f - sum * t * power_of_two(-z * z * LOG2_E), x);
+    return 0.5f * x * (1.0f + erf);
+}
+
+/* 0.5 x (1 + tanh u) is x over 1 + exp(-2 u). */
+static inline float gelu_tanh(float x) {
+    const float u = 0.79788456f * (x + 0.044715f * x * x * x);
+    return x / (1.0f + power_of_two(-2.0f * LOG2_E * u));
+}
+
+static inline void activate(float *values, int64_t count, int activation) {
+    switch (activation) {
+    case GELU:
+        for (int64_t c = 0; c < count; c++) values[c] = gelu(values[c]);
+        break;
+    case GELU_TANH:
+        for (int64_t c = 0; c < count; c++) values[c] = gelu_tanh(values[c]);
+        break;
+    case RELU:
+        for (int64_t c = 0; c < count; c++) values[c] = values[c] > 0.0f ? values[c] : 0.0f;
+        break;
+    }
+}
+
+/* LayerNorm of one row. */
+static inline void normalise(const float *from, int64_t width, const float *weight, const float *bias, float eps,
+                             float *to) {
+    float total = 0.0f, squares = 0.0f;
+#pragma omp simd reduction(+ : total)
+    for (int64_t c = 0; c < width; c++) total += from[c];
+    const float mean = total / width;
+#pragma omp simd reduction(+ : squares)
+    for (int64_t c = 0; c < width; c++) squares += (from[c] - mean) * (from[c] - mean);
+    const float scale = 1.0f / sqrtf(squares / width + eps);
+    for (int64_t c = 0; c < width; c++) to[c] = (from[c] - mean) * scale * weight[c] + bias[c];
+}
+
+/* A row of scores, as exponents of two -> their powers beside the largest; what they add up to. */
+static inline float powers(float *scores, int64_t count) {
+    float most = scores[0], total = 0.0f;
+#pragma omp simd reduction(max : most)
+    for (int64_t c = 0; c < count; c++) most = scores[c] > most ? scores[c] : most;
+#pragma omp simd reduction(+ : total)
+    for (int64_t c = 0; c < count; c++) total += scores[c] = power_of_two(scores[c] - most);
+    return total;
+}

@@ -1,0 +1,115 @@
+"""`encoder.c`, compiled when bertsmith was installed: where there was a C compiler with OpenMP, for x86.
+
+Its threads are those that torch computes with: torch, which is loaded first, brings the same libgomp.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER, Structure, c_double, c_int, c_int64, c_void_p
+from functools import cache
+from importlib.util import find_spec
+
+import torch
+
+ACTIVATIONS = {"none": 0, "gelu": 1, "gelu_new": 2, "relu": 3}
+NO_MEMORY, UNKNOWN_ID = 1, 2
+Pointers, Counts = c_void_p * 3, c_int64 * 3
+NEEDS = ("avx2", "fma3", "f16c")  # of the processor
+
+
+class Product(Structure):
+    """A linear layer; see `product.h`."""
+
+    _fields_ = (
+        ("panels", c_void_p),
+        ("bias", c_void_p),
+        ("inputs", c_int64),
+        ("outputs", c_int64),
+        ("half", c_int64),
+    )
+
+
+class Layer(Structure):
+    """A layer of `encoder.c`."""
+
+    _fields_ = (
+        ("query", Product),
+        ("key_value", Product),
+        ("output", Product),
+        ("widen", Product),
+        ("narrow", Product),
+        ("norm_weight", c_void_p * 2),
+        ("norm_bias", c_void_p * 2),
+    )
+
+
+class Embeddings(Structure):
+    """Word, segment and position, and the LayerNorm over their sum."""
+
+    _fields_ = (
+        ("table", Pointers),
+        ("rows", Counts),
+        ("norm_weight", c_void_p),
+        ("norm_bias", c_void_p),
+    )
+
+
+class Encoder(Structure):
+    """An encoder of `encoder.c`."""
+
+    _fields_ = (
+        ("embeddings", Embeddings),
+        ("layer", POINTER(Layer)),
+        ("layers", c_int64),
+        ("width", c_int64),
+        ("heads", c_int64),
+        ("inner", c_int64),
+        ("activation", c_int64),
+        ("eps", c_double),
+    )
+
+
+class Batch(Structure):
+    """What it is given; see `encoder.c`."""
+
+    _fields_ = (
+        ("ids", Pointers),
+        ("hidden", c_void_p),
+        ("starts", c_void_p),
+        ("sequences", c_int64),
+        ("asking", c_void_p),
+        ("asking_starts", c_void_p),
+        ("asked", c_void_p),
+    )
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """What was compiled; None where it was not, or the processor lacks what it was compiled for."""
+    found = find_spec("bertsmith.model.native._encoder")
+    processor = torch.cpu.get_capabilities()
+    if found is None or found.origin is None or not all(processor.get(each) for each in NEEDS):
+        return None
+    try:
+        made = ctypes.CDLL(found.origin)
+    except OSError:  # of another system
+        return None
+    made.run_encoder.argtypes, made.run_encoder.restype = [POINTER(Encoder), POINTER(Batch), c_int], c_int
+    return made
+
+
+def run(encoder: Encoder, batch: Batch) -> None:
+    """Through all layers, on as many cores as torch would take.
+
+    Raises:
+        MemoryError: there is not enough.
+        IndexError: an id that its table does not have.
+    """
+    made = library()
+    assert made is not None
+    failed = made.run_encoder(encoder, batch, torch.get_num_threads())
+    if failed == NO_MEMORY:
+        raise MemoryError("no memory for the hidden states of a batch: give fewer tokens at once")
+    if failed == UNKNOWN_ID:
+        raise IndexError("a token, a segment or a position that the model does not have")

@@ -1,0 +1,156 @@
+"""BERT's encoder for prediction, all layers in one call of `native/encoder.c`, where that was compiled.
+
+Half of a short text's time went into calls, and into cores that wait for one another between them; a fifth of many
+texts' into passes over memory. Here is one call, and what follows a product is done while its values are at hand.
+
+Letters: B rows of the batch, T tokens of a row, N tokens of all sequences, P wanted places, D hidden width, I inputs,
+O outputs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bertsmith.config import ModelConfig
+from bertsmith.model.encoder import BertEncoder, Layer, check_length
+from bertsmith.model.flat_tokens import FlatTokens, flat_tokens
+from bertsmith.model.native import library as native
+
+PANEL = 16  # outputs that `native/product.h` wants together
+LARGEST_HALF = 65504.0  # of float16
+
+
+def native_serves(dtype: torch.dtype) -> bool:
+    """Whether `NativeEncoder` is the faster one: float32 or float16 with AVX2 alone. With AVX512, which torch has
+    products for, it was not measured."""
+    processor = torch.cpu.get_capabilities()
+    alone = not processor.get("avx512_f")
+    return dtype in (torch.float32, torch.float16) and alone and native.library() is not None
+
+
+class NativeEncoder(nn.Module):
+    """`BertEncoder` for prediction; the same words in and out.
+
+    Args:
+        encoder: in float32; its products' weights are copied, embeddings and LayerNorms are shared.
+        config: its shape.
+        dtype: of the weights: float32, or float16, which costs four digits. Hidden states are in float32.
+    """
+
+    def __init__(self, encoder: BertEncoder, config: ModelConfig, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.config, self.embeddings = config, encoder.embeddings
+        self.kept: list[Tensor] = []  # what C reads
+        self.layers = (native.Layer * config.num_hidden_layers)()
+        for made, layer in zip(self.layers, encoder.layers, strict=True):
+            self._fill(made, cast(Layer, layer), dtype)
+        parts = (encoder.embeddings.word, encoder.embeddings.token_type, encoder.embeddings.position)
+        self.tables = native.Embeddings(
+            native.Pointers(*(self._keep(part.weight) for part in parts)),
+            native.Counts(*(part.num_embeddings for part in parts)),
+            self._keep(encoder.embeddings.norm.weight),
+            self._keep(encoder.embeddings.norm.bias),
+        )
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        *,
+        token_type_ids: Tensor,
+        position_ids: Tensor,
+        sequence_ids: Tensor | None,
+        places: Tensor | None = None,
+    ) -> Tensor:
+        """As `BertEncoder.forward`; each sequence's tokens lie side by side. At padding is zero."""
+        check_length(input_ids, self.config.max_position_embeddings)
+        tokens = flat_tokens(input_ids, token_type_ids, position_ids, sequence_ids)
+        if places is None:
+            return tokens.rows(self._run(tokens))
+        return self._run(tokens, at=tokens.among(places))
+
+    def hidden_states(
+        self, input_ids: Tensor, *, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None
+    ) -> list[Tensor]:
+        """As `BertEncoder.hidden_states`."""
+        check_length(input_ids, self.config.max_position_embeddings)
+        tokens = flat_tokens(input_ids, token_type_ids, position_ids, sequence_ids)
+        states = [self._run(tokens, layers=slice(0))]
+        for index in range(len(self.layers)):
+            states.append(self._run(tokens, states[-1].clone(), layers=slice(index, index + 1)))
+        return [tokens.rows(each) for each in states]
+
+    def _run(
+        self,
+        tokens: FlatTokens,
+        hidden: Tensor | None = None,
+        *,
+        layers: slice = slice(None),
+        at: Tensor | None = None,
+    ) -> Tensor:
+        """The embeddings, or hidden states, through some layers -> (N, D); or for the tokens `at`, (P,), alone: (P, D).
+
+        `hidden`, (N, D), is written over.
+        """
+        starts = np.zeros(len(tokens.lengths) + 1, np.int32)
+        np.cumsum(tokens.lengths, out=starts[1:])
+        batch = native.Batch(starts=starts.ctypes.data, sequences=len(tokens.lengths))
+        ids = [each.long().contiguous() for each in tokens.ids]
+        if hidden is None:
+            batch.ids = native.Pointers(*(each.data_ptr() for each in ids))
+            hidden = torch.empty(len(ids[0]), self.config.hidden_size)
+        batch.hidden = hidden.data_ptr()
+        if at is None:
+            native.run(self._encoder(layers), batch)
+            return hidden
+        asking, order = at.int().sort()
+        if len(asking) and not 0 <= int(asking[0]) <= int(asking[-1]) < len(hidden):
+            raise IndexError(f"places that are no tokens: there are {len(hidden)}")
+        asking_starts = np.searchsorted(asking.numpy(), starts).astype(np.int32)
+        asked = hidden.new_empty(len(at), hidden.shape[1])
+        batch.asking, batch.asking_starts, batch.asked = asking.data_ptr(), asking_starts.ctypes.data, asked.data_ptr()
+        native.run(self._encoder(layers), batch)
+        return torch.empty_like(asked).index_copy_(0, order, asked)
+
+    def _encoder(self, layers: slice) -> native.Encoder:
+        """Some layers, as C reads them."""
+        first, end, _ = layers.indices(len(self.layers))
+        return native.Encoder(
+            embeddings=self.tables,
+            layer=ctypes.pointer(self.layers[first]),
+            layers=end - first,
+            width=self.config.hidden_size,
+            heads=self.config.num_attention_heads,
+            inner=self.config.intermediate_size,
+            activation=native.ACTIVATIONS[self.config.hidden_act],
+            eps=self.config.layer_norm_eps,
+        )
+
+    def _fill(self, made: native.Layer, layer: Layer, dtype: torch.dtype) -> None:
+        """A layer, as C reads it."""
+        (weight, bias), width = (layer.attention.qkv.weight, layer.attention.qkv.bias), self.config.hidden_size
+        made.query = self._product(weight[:width], bias[:width], dtype)
+        made.key_value = self._product(weight[width:], bias[width:], dtype)
+        for name, part in (("output", layer.attention.output), ("widen", layer.widen), ("narrow", layer.narrow)):
+            setattr(made, name, self._product(part.weight, part.bias, dtype))
+        for index, norm in enumerate((layer.attention_norm, layer.feed_forward_norm)):
+            made.norm_weight[index], made.norm_bias[index] = self._keep(norm.weight), self._keep(norm.bias)
+
+    def _product(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> native.Product:
+        """A linear layer, (O, I) and (O,), as C reads it: in panels, the last of which is filled up with zeros."""
+        half = dtype == torch.float16 and bool(weight.detach().abs().max() <= LARGEST_HALF)
+        outputs, inputs = weight.shape
+        filled = F.pad(weight.detach(), (0, 0, 0, -outputs % PANEL)).to(torch.float16 if half else torch.float32)
+        panels = filled.view(-1, PANEL, inputs).transpose(1, 2)  # (O, I) -> (O / 16, I, 16)
+        bias = F.pad(bias.detach(), (0, -outputs % PANEL))
+        return native.Product(self._keep(panels), self._keep(bias), inputs, outputs, int(half))
+
+    def _keep(self, values: Tensor) -> int:
+        """Where these lie, as long as the encoder lives."""
+        self.kept.append(values.detach().contiguous())
+        return self.kept[-1].data_ptr()

@@ -1,0 +1,185 @@
+"""The compiled encoder against the plain one."""
+
+import gc
+import shutil
+
+import pytest
+import torch
+from flat_rows import packed_rows, plain
+
+from bertsmith.inference.fast import fast_copy
+from bertsmith.model import native_encoder
+from bertsmith.model.bert import Bert
+from bertsmith.model.flat_encoder import FlatEncoder
+from bertsmith.model.native import library as native
+from bertsmith.model.native_encoder import NativeEncoder, native_serves
+
+compiled = pytest.mark.skipif(
+    native.library() is None, reason="bertsmith was installed without a C compiler, or no AVX2"
+)
+# Widths that panels of 16 do not divide, heads that eight do not.
+SHAPES = [{}, {"hidden_size": 60, "num_attention_heads": 3, "intermediate_size": 100}, {"hidden_size": 12}]
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+@pytest.mark.skipif(not torch.cpu.get_capabilities().get("avx2"), reason="the processor has no AVX2")
+def test_where_there_is_a_compiler_it_is_compiled():
+    assert native.library() is not None, "install bertsmith again: pip install -e ."
+
+
+@compiled
+@pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu"])
+@pytest.mark.parametrize("shape", SHAPES)
+@torch.inference_mode()
+def test_it_computes_what_the_plain_encoder_computes(shape, activation):
+    encoder, config = plain(hidden_act=activation, **shape)
+    rows, places = packed_rows([70, 40, 40, 30, 29, 9, 1, 70, 128])
+    real = rows["sequence_ids"] > 0
+    assert not real.all()
+    ours = NativeEncoder(encoder, config, torch.float32)
+    torch.testing.assert_close(ours(**rows)[real], encoder(**rows)[real], atol=1e-5, rtol=1e-5)
+    assert not ours(**rows)[~real].any()
+    for some in (places, places[1:], places[:0], places[[3, 9, 3, 0, 1]]):
+        torch.testing.assert_close(ours(**rows, places=some), encoder(**rows, places=some), atol=1e-5, rtol=1e-5)
+    for made, wanted in zip(ours.hidden_states(**rows), encoder.hidden_states(**rows), strict=True):
+        torch.testing.assert_close(made[real], wanted[real], atol=1e-5, rtol=1e-5)
+    rows, _ = packed_rows([23] * 3)
+    rows["sequence_ids"] = None
+    torch.testing.assert_close(ours(**rows), encoder(**rows), atol=1e-5, rtol=1e-5)
+
+
+@compiled
+@torch.inference_mode()
+def test_half_weights_cost_four_digits_unless_they_are_too_large_for_the_format():
+    encoder, config = plain()
+    rows, _ = packed_rows([50, 3, 17])
+    real = rows["sequence_ids"] > 0
+    off = (NativeEncoder(encoder, config, torch.float16)(**rows) - encoder(**rows))[real]
+    assert 1e-5 < off.abs().max() < 1e-2
+    for layer in encoder.layers:
+        for part in (layer.attention.qkv, layer.attention.output, layer.widen, layer.narrow):
+            part.weight[0, 0] = part.weight[-1, 0] = 70_000
+    exact = NativeEncoder(encoder, config, torch.float32)(**rows)
+    assert torch.equal(NativeEncoder(encoder, config, torch.float16)(**rows), exact)
+    assert exact.isfinite().all()
+
+
+@compiled
+@torch.inference_mode()
+def test_scores_and_values_may_be_of_any_size():
+    encoder, config = plain()
+    for layer in encoder.layers:
+        layer.attention.qkv.weight.mul_(30)
+        layer.widen.weight.mul_(1e4)
+    rows, _ = packed_rows([40, 20, 12])
+    real = rows["sequence_ids"] > 0
+    made, plainly = (each(**rows)[real] for each in (NativeEncoder(encoder, config, torch.float32), encoder))
+    exact = encoder.double()(**rows)[real]
+    # Where two scores are nearly the same, the larger one decides: float32 itself is as far off.
+    assert (made - exact).abs().max() < 5 * (plainly - exact).abs().max() < 0.01
+
+
+@compiled
+@torch.inference_mode()
+def test_a_sequence_is_bit_for_bit_the_same_beside_others_and_on_any_number_of_cores():
+    encoder, config = plain(hidden_size=48)
+    ours, threads = NativeEncoder(encoder, config, torch.float16), torch.get_num_threads()
+    rows, places = packed_rows([70, 40, 31, 90, 5] * 4)
+    try:
+        made = []
+        for count in (1, 2, 5):
+            torch.set_num_threads(count)
+            made.append((ours(**rows), ours(**rows, places=places)))
+    finally:
+        torch.set_num_threads(threads)
+    for all_of_them, some in made[1:]:
+        assert torch.equal(all_of_them, made[0][0])
+        assert torch.equal(some, made[0][1])
+    here = (rows["sequence_ids"] == 1)[2]
+    alone = {name: value[2:3, here] for name, value in rows.items()}
+    assert torch.equal(ours(**alone)[0], made[0][0][2, here])
+
+
+@compiled
+@torch.inference_mode()
+def test_places_that_are_no_tokens_are_refused():
+    encoder, config = plain()
+    rows, _ = packed_rows([9, 9])
+    rows["sequence_ids"] = None
+    for place in (-1, 18, 1000):
+        with pytest.raises(IndexError, match="there are 18"):
+            NativeEncoder(encoder, config, torch.float32)(**rows, places=torch.tensor([0, place]))
+
+
+@compiled
+@torch.inference_mode()
+def test_ids_that_no_table_has_are_refused():
+    encoder, config = plain()
+    rows, _ = packed_rows([9, 9])
+    ours = NativeEncoder(encoder, config, torch.float32)
+    for name, most in (("input_ids", 50), ("token_type_ids", 2), ("position_ids", 128)):
+        for wrong in (-1, most, 1 << 40):
+            with pytest.raises(IndexError, match="does not have"):
+                ours(**{**rows, name: torch.full_like(rows[name], wrong)})
+
+
+@compiled
+@torch.inference_mode()
+def test_it_outlives_the_model_and_does_not_learn_with_it():
+    encoder, config = plain()
+    rows, _ = packed_rows([9, 9])
+    ours = NativeEncoder(encoder, config, torch.float32)
+    before = ours(**rows)
+    for layer in encoder.layers:
+        for part in (layer.attention.qkv, layer.attention.output, layer.widen, layer.narrow):
+            part.weight.zero_()
+            part.bias.zero_()
+    del encoder, layer, part
+    gc.collect()
+    assert torch.equal(ours(**rows), before)
+
+
+@pytest.mark.parametrize(
+    ("processor", "dtype", "there", "serves"),
+    [
+        ({"avx2": True}, torch.float32, True, True),
+        ({"avx2": True}, torch.float16, True, True),
+        ({"avx2": True}, torch.bfloat16, True, False),
+        ({"avx2": True, "avx512_f": True}, torch.float32, True, False),
+        ({"avx2": True}, torch.float32, False, False),
+    ],
+)
+def test_it_serves_where_it_was_measured_to_be_faster(processor, dtype, there, serves, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor)
+    monkeypatch.setattr(native, "library", lambda: "compiled" if there else None)
+    assert native_serves(dtype) == serves
+
+
+@pytest.mark.parametrize("serves", [pytest.param(True, marks=compiled), False])
+def test_prediction_takes_it_where_it_serves(serves, monkeypatch):
+    monkeypatch.setattr("bertsmith.inference.fast.native_serves", lambda dtype: serves)
+    _, config = plain()
+    bert = Bert(config, generator=torch.Generator().manual_seed(0)).eval()
+    assert isinstance(fast_copy(bert, torch.float32).encoder, NativeEncoder if serves else FlatEncoder)
+
+
+@pytest.mark.parametrize("lacking", ["file", "processor", "system"])
+def test_without_it_there_is_none(lacking, monkeypatch):
+    """Not compiled; a processor that it is not for; a file of another system."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(native.NEEDS, lacking != "processor"))
+    found = None if lacking == "file" else type("Spec", (), {"origin": __file__})()
+    monkeypatch.setattr(native, "find_spec", lambda name: found)
+    native.library.cache_clear()
+    try:
+        assert native.library() is None
+    finally:
+        native.library.cache_clear()
+
+
+@compiled
+def test_too_little_memory_is_an_error(monkeypatch):
+    monkeypatch.setattr(native, "library", lambda: type("Library", (), {"run_encoder": lambda *given: 1}))
+    encoder, config = plain()
+    rows, _ = packed_rows([9])
+    with pytest.raises(MemoryError, match="fewer tokens"), torch.inference_mode():
+        native_encoder.NativeEncoder(encoder, config, torch.float32)(**rows)
