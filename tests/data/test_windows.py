@@ -1,5 +1,7 @@
 """Windows: every token is read, packing changes no place, batches hold what went in."""
 
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,6 +19,19 @@ def window(ids: list[int], places: list[int], type_from: int = 10_000) -> Window
 examples = st.lists(
     st.lists(st.lists(st.integers(1, 999), min_size=2, max_size=12), min_size=1, max_size=3), min_size=1, max_size=8
 )
+
+
+@pytest.mark.parametrize("places", [[0], [0, 4], []])
+@pytest.mark.parametrize("read_before", [True, False])
+def test_a_window_alone_is_the_batch_that_packing_makes_of_it(places, read_before):
+    alone = window([3, 1, 4, 1, 5], places, type_from=2)
+    if read_before:
+        alone = replace(alone, features=np.ones((len(places), 7), np.float32))
+    encoded = [Encoded((alone,), np.array([6]))]
+    ours, packed = batch_windows(encoded), batch_windows(encoded, room=5)
+    for field in fields(packed):
+        made, wanted = getattr(ours, field.name), getattr(packed, field.name)
+        np.testing.assert_array_equal(made, wanted, strict=wanted is not None)
 
 
 @given(examples)

@@ -106,7 +106,7 @@ def test_places_that_are_no_tokens_are_refused():
     encoder, config = plain()
     rows, _ = packed_rows([9, 9])
     rows["sequence_ids"] = None
-    for place in (-1, 18, 1000):
+    for place in (-1, 18, 1000, 1 << 40):
         with pytest.raises(IndexError, match="there are 18"):
             NativeEncoder(encoder, config, torch.float32)(**rows, places=torch.tensor([0, place]))
 

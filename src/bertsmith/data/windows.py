@@ -110,6 +110,8 @@ def batch_windows(encoded: Sequence[Encoded], *, room: int = 0) -> WindowBatch:
             even number, so that batches are of few sizes: for each new one the matrix library makes new code.
     """
     windows = [window for each in encoded for window in each.windows]
+    if len(windows) == 1 and not room:
+        return _alone(windows[0], encoded)
     lengths = np.array([len(window.input_ids) for window in windows], np.int64)
     width = _width(lengths, room)
     rows = pack(lengths, width)
@@ -144,6 +146,23 @@ def batch_windows(encoded: Sequence[Encoded], *, room: int = 0) -> WindowBatch:
         windows_of=np.array([len(each.windows) for each in encoded], np.int64),
         labels=np.concatenate([each.labels for each in encoded]),
         features=np.concatenate(features) if len(features) == len(windows) else None,
+    )
+
+
+def _alone(window: Window, encoded: Sequence[Encoded]) -> WindowBatch:
+    """A batch of one window, for which packing would take longer than many a short text's layer."""
+    tokens = len(window.input_ids)
+    return WindowBatch(
+        input_ids=window.input_ids[None].astype(np.int64),
+        token_type_ids=window.token_type_ids[None].astype(np.int64),
+        position_ids=np.arange(tokens)[None],
+        sequence_ids=np.ones((1, tokens), np.int64),
+        places=window.places.astype(np.int64),
+        places_of=np.array([len(window.places)]),
+        window_lengths=np.array([tokens]),
+        windows_of=np.array([len(each.windows) for each in encoded]),
+        labels=np.concatenate([each.labels for each in encoded]),
+        features=window.features,
     )
 
 

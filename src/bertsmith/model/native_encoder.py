@@ -108,14 +108,18 @@ class NativeEncoder(nn.Module):
         if at is None:
             native.run(self._encoder(layers), batch)
             return hidden
-        asking, order = at.int().sort()
-        if len(asking) and not 0 <= int(asking[0]) <= int(asking[-1]) < len(hidden):
+        places = at.numpy()
+        order = None if (places[1:] >= places[:-1]).all() else np.argsort(places)
+        places = places if order is None else places[order]
+        if len(places) and not 0 <= places[0] <= places[-1] < len(hidden):
             raise IndexError(f"places that are no tokens: there are {len(hidden)}")
-        asking_starts = np.searchsorted(asking.numpy(), starts).astype(np.int32)
-        asked = hidden.new_empty(len(at), hidden.shape[1])
-        batch.asking, batch.asking_starts, batch.asked = asking.data_ptr(), asking_starts.ctypes.data, asked.data_ptr()
+        asking = places.astype(np.int32)
+        asking_starts = np.searchsorted(asking, starts).astype(np.int32)
+        asked = torch.empty(len(asking), hidden.shape[1])
+        batch.asking, batch.asking_starts = asking.ctypes.data, asking_starts.ctypes.data
+        batch.asked = asked.data_ptr()
         native.run(self._encoder(layers), batch)
-        return torch.empty_like(asked).index_copy_(0, order, asked)
+        return asked if order is None else torch.empty_like(asked).index_copy_(0, torch.from_numpy(order), asked)
 
     def _encoder(self, layers: slice) -> native.Encoder:
         """Some layers, as C reads them."""

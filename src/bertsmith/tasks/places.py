@@ -28,9 +28,10 @@ def read_places(
         twice: keep nothing for the gradients but what is given, and compute it once more for them.
     """
     alone = bool((batch.sequence_ids[rows] == 1).all())  # each row one window, no padding: nothing to be blind to
+    device = model.device
     names = ("token_type_ids", "position_ids", "sequence_ids")
-    token_type_ids, position_ids, sequence_ids = (on_device(getattr(batch, name)[rows], model.device) for name in names)
-    wanted = on_device(places, model.device)  # (p,)
+    token_type_ids, position_ids, sequence_ids = (on_device(getattr(batch, name)[rows], device) for name in names)
+    wanted = on_device(places, device)  # (p,)
 
     def compute(input_ids: Tensor) -> Tensor:
         return model.head_input(
@@ -41,7 +42,7 @@ def read_places(
             places=wanted,
         )
 
-    given = on_device(batch.input_ids[rows], model.device)
+    given = on_device(batch.input_ids[rows], device)
     if not twice:
         return compute(given)
     # By the device of its argument `checkpoint` knows whose generator is to draw the same dropout again.
