@@ -34,7 +34,7 @@ def choose_precision(asked: Precision, device: torch.device) -> Precision:
 
 def choose_prediction_precision(asked: PredictionPrecision, device: torch.device) -> PredictionPrecision:
     """As `choose_precision`, and for "auto" float16 in float32's place where a processor has AVX2 alone: there a short
-    text takes seven to nine tenths of the time with half the weights to read. With more than that it was not measured.
+    text takes seven to eight tenths of the time with half the weights to read. With more than that it was not measured.
 
     Raises:
         ConfigError: float16 where there is no product for it.
