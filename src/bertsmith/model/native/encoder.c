@@ -1,21 +1,17 @@
 /* BERT's encoder for prediction, all layers in one call: what `flat_encoder.py` computes, without a call for each step.
 
 Every thread goes through the same steps; each step's tasks are shared out as threads become free, and all wait for one
-another before the next. The threads are OpenMP's, those that torch computes with. What is computed does not depend on
+another before the next. The threads are OpenMP's, which in torch's own
+packages for Linux are those that torch computes with. What is computed does not depend on
 how many there are, nor for a sequence on what stands beside it.
 
 Letters: N tokens of all sequences, S sequences, P tokens that ask in the last layer, n those that ask in a layer,
 D hidden width, A heads, F inner width. */
 
+#include <omp.h>
 #include <stdlib.h>
 
 #include "attention.h"
-
-#ifdef _OPENMP
-#include <omp.h>
-#else
-#define omp_get_thread_num() 0
-#endif
 
 typedef struct {
     Product query, key_value, output, widen, narrow;
@@ -41,14 +37,14 @@ typedef struct {
     float *hidden;         /* (N, D): the last hidden states, if all tokens ask */
     const int32_t *starts; /* (S + 1,): where each sequence begins in N, and its end */
     int64_t sequences;
-    const int32_t *asking;        /* (P,) rising, in N; or NULL: all of them */
+    const int32_t *asking;        /* (P,) in N, never falling; or NULL: all of them */
     const int32_t *asking_starts; /* (S + 1,): where each sequence's begin in P */
     float *asked;                 /* (P, D): their last hidden states */
 } Batch;
 
 /* What is between a layer's steps, and each thread's own room for attention. */
 typedef struct {
-    float *query, *key_value, *mixed, *sum, *wide, *spaces; /* (N, D), (N, 2 D), (N, D), (N, D), (N, F) */
+    float *query, *key_value, *mixed, *sum, *wide, *spaces; /* (n, D), (N, 2 D), (n, D), (n, D), (n, F); n the most */
     int64_t space_floats;
 } Between;
 
@@ -151,17 +147,22 @@ static int known(const Encoder *encoder, const Batch *batch) {
 
 enum { DONE, NO_MEMORY, UNKNOWN_ID };
 
+/* For who calls to see whether both mean the same structures. */
+const int64_t structure_bytes[] = {sizeof(Product), sizeof(Layer), sizeof(Embeddings), sizeof(Encoder), sizeof(Batch)};
+
 /* Embeddings, if there are ids, and all layers. */
 int run_encoder(const Encoder *encoder, const Batch *batch, int threads) {
-    const int64_t n = batch->starts[batch->sequences], width = encoder->width;
+    const int64_t tokens = batch->starts[batch->sequences], width = encoder->width;
+    const int64_t asking = batch->asking ? batch->asking_starts[batch->sequences] : 0;
+    const int64_t n = asking > tokens ? asking : tokens; /* a token may ask several times */
     Between between = {.space_floats = filled(attention_space(longest_sequence(batch), width / encoder->heads))};
     if (!known(encoder, batch)) return UNKNOWN_ID;
     void *memory = NULL;
-    const int64_t count = n * (5 * width + encoder->inner) + threads * between.space_floats;
+    const int64_t count = n * (3 * width + encoder->inner) + tokens * 2 * width + threads * between.space_floats;
     if (posix_memalign(&memory, 64, (size_t)count * sizeof(float))) return NO_MEMORY;
     between.query = memory;
     between.key_value = between.query + n * width;
-    between.mixed = between.key_value + n * 2 * width;
+    between.mixed = between.key_value + tokens * 2 * width;
     between.sum = between.mixed + n * width;
     between.wide = between.sum + n * width;
     between.spaces = between.wide + n * encoder->inner;

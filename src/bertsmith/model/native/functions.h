@@ -10,7 +10,7 @@
 
 enum { NOTHING, GELU, GELU_TANH, RELU };
 
-/* 2 to the power of x, to 2e-7 of it; x is held within what float32 has an exponent for. */
+/* 2 to the power of x, to 3e-7 of it; x is held within what float32 has an exponent for. */
 static inline float power_of_two(float x) {
     const float held = x < -126.0f ? -126.0f : x > 126.0f ? 126.0f : x;
     const float shifted = held + 12582912.0f; /* 1.5 * 2^23: no room behind the point; the last bits are the whole */
@@ -56,7 +56,7 @@ static inline void activate(float *values, int64_t count, int activation) {
         for (int64_t c = 0; c < count; c++) values[c] = gelu_tanh(values[c]);
         break;
     case RELU:
-        for (int64_t c = 0; c < count; c++) values[c] = values[c] > 0.0f ? values[c] : 0.0f;
+        for (int64_t c = 0; c < count; c++) values[c] = values[c] < 0.0f ? 0.0f : values[c];
         break;
     }
 }

@@ -1,6 +1,7 @@
 """`encoder.c`, compiled when bertsmith was installed: where there was a C compiler with OpenMP, for x86.
 
-Its threads are those that torch computes with: torch, which is loaded first, brings the same libgomp.
+Its threads are those that torch computes with: torch is loaded first, and its packages for Linux bring the libgomp that
+this wants. Beside another OpenMP numbers are the same, but threads of two kinds are in each other's way.
 """
 
 from __future__ import annotations
@@ -91,12 +92,14 @@ def library() -> ctypes.CDLL | None:
     processor = torch.cpu.get_capabilities()
     if found is None or found.origin is None or not all(processor.get(each) for each in NEEDS):
         return None
+    ours = [ctypes.sizeof(each) for each in (Product, Layer, Embeddings, Encoder, Batch)]
     try:
         made = ctypes.CDLL(found.origin)
-    except OSError:  # of another system
+        theirs = list((c_int64 * len(ours)).in_dll(made, "structure_bytes"))
+    except (OSError, ValueError):  # of another system, or of another day
         return None
     made.run_encoder.argtypes, made.run_encoder.restype = [POINTER(Encoder), POINTER(Batch), c_int], c_int
-    return made
+    return made if theirs == ours else None
 
 
 def run(encoder: Encoder, batch: Batch) -> None:
