@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bertsmith.config import ModelConfig
-from bertsmith.model.encoder import BertEncoder, Layer, check_length
+from bertsmith.model.encoder import BertEncoder, Layer
 from bertsmith.model.flat_tokens import flat_tokens
 from bertsmith.model.half import hidden_dtype, prediction_linear
 
@@ -67,8 +67,8 @@ class FlatEncoder(nn.Module):
         places: Tensor | None = None,
     ) -> Tensor:
         """As `BertEncoder.forward`, in float32; each sequence's tokens lie side by side. At padding is zero."""
-        check_length(input_ids, self.embeddings.position.num_embeddings)
-        tokens = flat_tokens(input_ids, token_type_ids, position_ids, sequence_ids)
+        longest = self.embeddings.position.num_embeddings
+        tokens = flat_tokens(input_ids, token_type_ids, position_ids, sequence_ids, longest=longest)
         hidden, runs = self.embeddings.of_tokens(*tokens.ids).to(self.dtype), _runs(tokens.lengths)
         for layer in self.layers:
             hidden = layer(hidden, runs)
@@ -80,8 +80,8 @@ class FlatEncoder(nn.Module):
         self, input_ids: Tensor, *, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None
     ) -> list[Tensor]:
         """As `BertEncoder.hidden_states`, in float32."""
-        check_length(input_ids, self.embeddings.position.num_embeddings)
-        tokens = flat_tokens(input_ids, token_type_ids, position_ids, sequence_ids)
+        longest = self.embeddings.position.num_embeddings
+        tokens = flat_tokens(input_ids, token_type_ids, position_ids, sequence_ids, longest=longest)
         hidden, runs = self.embeddings.of_tokens(*tokens.ids).to(self.dtype), _runs(tokens.lengths)
         states = [tokens.rows(hidden)]
         for layer in [*self.layers, self.last]:

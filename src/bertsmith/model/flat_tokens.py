@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bertsmith.model.attention import sequence_lengths
+from bertsmith.model.encoder import check_length
 
 
 class FlatTokens(NamedTuple):
@@ -46,9 +47,19 @@ class FlatTokens(NamedTuple):
 
 
 def flat_tokens(
-    input_ids: Tensor, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None
+    input_ids: Tensor,
+    token_type_ids: Tensor,
+    position_ids: Tensor,
+    sequence_ids: Tensor | None,
+    *,
+    longest: int,
 ) -> FlatTokens:
-    """Four (B, T) -> their tokens; each sequence's lie side by side. Without `sequence_ids` a row is one sequence."""
+    """Four (B, T) -> their tokens; each sequence's lie side by side. Without `sequence_ids` a row is one sequence.
+
+    Raises:
+        ShapeError: rows of more tokens than `longest`, the model's positions.
+    """
+    check_length(input_ids, longest)
     given = (input_ids, token_type_ids, position_ids)
     words, segments, positions = (each.expand_as(input_ids).flatten() for each in given)  # (B, T) -> (B * T,)
     shape = tuple(input_ids.shape)

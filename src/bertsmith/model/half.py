@@ -44,12 +44,16 @@ class HalfLinear(nn.Module):
         return self.forward(rows).add_(residual)
 
 
+def fits_half(weight: Tensor) -> bool:
+    """Whether float16 can hold each of its values."""
+    return bool(weight.detach().abs().max() <= _LARGEST)
+
+
 def prediction_linear(weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> PackedLinear | HalfLinear:
     """The linear layer for a format: in float16 one of half weights, if the values are not too large for it."""
     if dtype != torch.float16:
         return PackedLinear(weight, bias, dtype)
-    fits = bool(weight.detach().abs().max() <= _LARGEST)
-    return HalfLinear(weight, bias) if fits else PackedLinear(weight, bias, torch.float32)
+    return HalfLinear(weight, bias) if fits_half(weight) else PackedLinear(weight, bias, torch.float32)
 
 
 def hidden_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -18,20 +18,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bertsmith.config import ModelConfig
-from bertsmith.model.encoder import BertEncoder, Layer, check_length
+from bertsmith.model.encoder import BertEncoder, Layer
 from bertsmith.model.flat_tokens import FlatTokens, flat_tokens
+from bertsmith.model.half import fits_half
 from bertsmith.model.native import library as native
-
-PANEL = 16  # outputs that `native/product.h` wants together
-LARGEST_HALF = 65504.0  # of float16
+from bertsmith.model.packed import avx2_alone
 
 
 def native_serves(dtype: torch.dtype) -> bool:
     """Whether `NativeEncoder` is the faster one: float32 or float16 with AVX2 alone. With AVX512, which torch has
     products for, it was not measured."""
-    processor = torch.cpu.get_capabilities()
-    alone = not processor.get("avx512_f")
-    return dtype in (torch.float32, torch.float16) and alone and native.library() is not None
+    return dtype in (torch.float32, torch.float16) and avx2_alone() and native.library() is not None
 
 
 class NativeEncoder(nn.Module):
@@ -68,8 +65,8 @@ class NativeEncoder(nn.Module):
         places: Tensor | None = None,
     ) -> Tensor:
         """As `BertEncoder.forward`; each sequence's tokens lie side by side. At padding is zero."""
-        check_length(input_ids, self.config.max_position_embeddings)
-        tokens = flat_tokens(input_ids, token_type_ids, position_ids, sequence_ids)
+        longest = self.config.max_position_embeddings
+        tokens = flat_tokens(input_ids, token_type_ids, position_ids, sequence_ids, longest=longest)
         if places is None:
             return tokens.rows(self._run(tokens))
         return self._run(tokens, at=tokens.among(places))
@@ -78,8 +75,8 @@ class NativeEncoder(nn.Module):
         self, input_ids: Tensor, *, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None
     ) -> list[Tensor]:
         """As `BertEncoder.hidden_states`."""
-        check_length(input_ids, self.config.max_position_embeddings)
-        tokens = flat_tokens(input_ids, token_type_ids, position_ids, sequence_ids)
+        longest = self.config.max_position_embeddings
+        tokens = flat_tokens(input_ids, token_type_ids, position_ids, sequence_ids, longest=longest)
         states = [self._run(tokens, layers=slice(0))]
         for index in range(len(self.layers)):
             states.append(self._run(tokens, states[-1].clone(), layers=slice(index, index + 1)))
@@ -148,11 +145,11 @@ class NativeEncoder(nn.Module):
 
     def _product(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> native.Product:
         """A linear layer, (O, I) and (O,), as C reads it: in panels, the last of which is filled up with zeros."""
-        half = dtype == torch.float16 and bool(weight.detach().abs().max() <= LARGEST_HALF)
+        half = dtype == torch.float16 and fits_half(weight)
         outputs, inputs = weight.shape
-        filled = F.pad(weight.detach(), (0, 0, 0, -outputs % PANEL)).to(torch.float16 if half else torch.float32)
-        panels = filled.view(-1, PANEL, inputs).transpose(1, 2)  # (O, I) -> (O / 16, I, 16)
-        bias = F.pad(bias.detach(), (0, -outputs % PANEL))
+        filled = F.pad(weight.detach(), (0, 0, 0, -outputs % native.PANEL)).to(torch.float16 if half else torch.float32)
+        panels = filled.view(-1, native.PANEL, inputs).transpose(1, 2)  # (O, I) -> (O / 16, I, 16)
+        bias = F.pad(bias.detach(), (0, -outputs % native.PANEL))
         return native.Product(self._keep(panels, panels.dtype), self._keep(bias), inputs, outputs, int(half))
 
     def _keep(self, values: Tensor, dtype: torch.dtype = torch.float32) -> int:

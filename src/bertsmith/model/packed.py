@@ -83,8 +83,14 @@ def is_narrow(dtype: torch.dtype) -> bool:
 
     By the processor and not by a measurement, so that a model answers alike whenever it is opened.
     """
-    processor, mkl = torch.cpu.get_capabilities(), torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
-    return bool(dtype == torch.float32 and mkl and processor.get("avx2") and not processor.get("avx512_f"))
+    mkl: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
+    return dtype == torch.float32 and mkl and avx2_alone()
+
+
+def avx2_alone() -> bool:
+    """Whether the processor's widest products are of eight numbers."""
+    processor = torch.cpu.get_capabilities()
+    return bool(processor.get("avx2") and not processor.get("avx512_f"))
 
 
 @cache

@@ -147,8 +147,8 @@ static int known(const Encoder *encoder, const Batch *batch) {
 
 enum { DONE, NO_MEMORY, UNKNOWN_ID };
 
-/* For who calls to see whether both mean the same structures. */
-const int64_t structure_bytes[] = {sizeof(Product), sizeof(Layer), sizeof(Embeddings), sizeof(Encoder), sizeof(Batch)};
+/* For who calls to see whether both mean the same: outputs of a panel, bytes of the structures. */
+const int64_t layout[] = {PANEL, sizeof(Product), sizeof(Layer), sizeof(Embeddings), sizeof(Encoder), sizeof(Batch)};
 
 /* Embeddings, if there are ids, and all layers. */
 int run_encoder(const Encoder *encoder, const Batch *batch, int threads) {

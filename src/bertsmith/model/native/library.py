@@ -13,9 +13,10 @@ from importlib.util import find_spec
 
 import torch
 
-ACTIVATIONS = {"none": 0, "gelu": 1, "gelu_new": 2, "relu": 3}
-NO_MEMORY, UNKNOWN_ID = 1, 2
-Pointers, Counts = c_void_p * 3, c_int64 * 3
+ACTIVATIONS = {"gelu": 1, "gelu_new": 2, "relu": 3}  # as `functions.h` numbers them
+NO_MEMORY, UNKNOWN_ID = 1, 2  # what `run_encoder` answers
+Pointers, Counts = c_void_p * 3, c_int64 * 3  # of words, segments, positions
+PANEL = 16  # outputs that lie together in a weight's layout
 NEEDS = ("avx2", "fma3", "f16c")  # of the processor
 
 
@@ -92,10 +93,10 @@ def library() -> ctypes.CDLL | None:
     processor = torch.cpu.get_capabilities()
     if found is None or found.origin is None or not all(processor.get(each) for each in NEEDS):
         return None
-    ours = [ctypes.sizeof(each) for each in (Product, Layer, Embeddings, Encoder, Batch)]
+    ours = [PANEL] + [ctypes.sizeof(each) for each in (Product, Layer, Embeddings, Encoder, Batch)]
     try:
         made = ctypes.CDLL(found.origin)
-        theirs = list((c_int64 * len(ours)).in_dll(made, "structure_bytes"))
+        theirs = list((c_int64 * len(ours)).in_dll(made, "layout"))
     except (OSError, ValueError):  # of another system, or of another day
         return None
     made.run_encoder.argtypes, made.run_encoder.restype = [POINTER(Encoder), POINTER(Batch), c_int], c_int
