@@ -96,6 +96,10 @@ def test_a_folder_without_masked_lm_embeds_and_says_why_it_fills_nothing(tiny_be
     assert predictor.embed(["pain"]).shape == (1, 16)
     with pytest.raises(ModelFolderError, match="no masked LM head"):
         predictor.fill("[MASK]")
+    with pytest.raises(ModelFolderError, match="so it embeds texts only"):
+        predictor.classify(["pain"])
+    with pytest.raises(ModelFolderError, match="so it fills masks and embeds texts only"):
+        load(tiny_bert).classify(["pain"])
 
 
 def test_a_tokenizer_of_another_model_is_refused(tiny_bert, tmp_path):

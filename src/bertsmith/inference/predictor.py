@@ -143,8 +143,9 @@ class Predictor(OpenedModel):
             ModelFolderError: it was not.
         """
         if self.head is None:
+            can = "fills masks and embeds texts" if self.fills else "embeds texts"
             raise ModelFolderError(
-                f"{self.name} was not fine-tuned, so it fills masks and embeds texts only. "
+                f"{self.name} was not fine-tuned, so it {can} only. "
                 f"Fine-tune it first: bertsmith finetune classify --model {self.name} --train train.csv --out my-task"
             )
         kind = task_class_of(self.head)
