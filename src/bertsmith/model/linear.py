@@ -19,6 +19,9 @@ from torch.nn import functional as F
 
 from bertsmith.model.tiles import gradients_in_tiles, in_tiles
 
+# Outputs that MKL is asked for at once: for a whole vocabulary at once it takes a third longer, see bench/RESULTS.md.
+_RUN = 512
+
 
 class Linear(nn.Linear):
     """`nn.Linear`, faster in training mode; else it is no other, and gives bit for bit the same."""
@@ -38,10 +41,24 @@ class Linear(nn.Linear):
 
 
 def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """`F.linear` by the faster library, all of one type; for code that makes its gradients itself."""
-    if rows.device.type == "cpu" and _serves(rows.dtype):
+    """`F.linear` by the faster library, all of one type; for code that makes its gradients itself.
+
+    Args:
+        rows: (N, I).
+        weight: (O, I); a whole vocabulary, mostly.
+        bias: (O,).
+
+    Returns:
+        (N, O).
+    """
+    if rows.device.type != "cpu":
+        return F.linear(rows, weight, bias)
+    if _serves(rows.dtype):
         return _one_dnn(_dense(rows), weight, bias)
-    return F.linear(rows, weight, bias)
+    made = rows.new_empty(len(rows), len(weight))
+    for columns, *of_run in zip(*(torch.split(each, _RUN) for each in (made.t(), weight, bias)), strict=True):
+        columns.t().copy_(F.linear(rows, *of_run))
+    return made
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
