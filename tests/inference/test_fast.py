@@ -83,7 +83,8 @@ def test_alone_and_among_others_a_text_has_the_same_vector(tiny_bert, pooling):
     predictor = load(tiny_bert)
     together = predictor.embed(TEXTS, pooling=pooling)
     for text, vector in zip(TEXTS, together, strict=True):
-        np.testing.assert_allclose(predictor.embed([text], pooling=pooling)[0], vector, atol=1e-6)
+        # To rounding: where there is AVX512 a short text alone is computed another way.
+        np.testing.assert_allclose(predictor.embed([text], pooling=pooling)[0], vector, atol=5e-6)
 
 
 @pytest.mark.parametrize("options", [{}, {"top_k": 2}, {"candidates": ["nurse", "pain", "ward"]}, {"pair": "a [MASK]"}])

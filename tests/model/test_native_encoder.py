@@ -3,6 +3,8 @@
 import ctypes.util
 import gc
 import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,13 +13,45 @@ from flat_rows import packed_rows, plain
 from bertsmith.inference.fast import fast_copy
 from bertsmith.model import native_encoder
 from bertsmith.model.bert import Bert
+from bertsmith.model.encoder_by_length import SHORT_TOKENS, EncoderByLength
 from bertsmith.model.flat_encoder import FlatEncoder
 from bertsmith.model.native import library as native
-from bertsmith.model.native_encoder import NativeEncoder, native_serves
+from bertsmith.model.native_encoder import NativeEncoder, native_serves, native_serves_short
 
-compiled = pytest.mark.skipif(
-    native.library() is None, reason="bertsmith was installed without a C compiler, or no AVX2"
-)
+there = pytest.mark.skipif(native.library() is None, reason="bertsmith was installed without a C compiler, or no AVX2")
+HERE = native.library.__wrapped__  # whatever tests put in its place
+
+
+def compiled(test):
+    """Once with each of what was compiled."""
+    return there(pytest.mark.usefixtures("build")(test))
+
+
+@pytest.fixture(params=[*(build.name for build in native.BUILDS), "long_vectors"])
+def build(request, monkeypatch):
+    """What the encoder is computed by; for a processor with AVX512 also on one without, slowly, in vectors as long."""
+    if request.param == "long_vectors":
+        made = request.getfixturevalue("long_vectors")
+    else:
+        monkeypatch.setattr(native, "BUILDS", [each for each in native.BUILDS if each.name == request.param])
+        made = HERE()
+    if made is None:
+        pytest.skip("not for this processor")
+    monkeypatch.setattr(native, "library", lambda: made)
+
+
+@pytest.fixture(scope="session")
+def long_vectors(tmp_path_factory):
+    """Each vector of 16 is two of eight."""
+    compiler, made = shutil.which("cc"), tmp_path_factory.mktemp("native") / "encoder.so"
+    if compiler is None:
+        pytest.skip("there is no C compiler")
+    source = Path(native.__file__).with_name("encoder.c")
+    flags = "-std=gnu11 -O1 -mavx2 -mfma -mf16c -fopenmp -fno-math-errno -Wno-psabi -DLANES=16 -shared -fPIC"
+    subprocess.run([compiler, *flags.split(), str(source), "-o", str(made)], check=True)
+    return native.open_library(str(made), panel=32)
+
+
 # Widths that panels of 16 do not divide, heads that eight do not.
 SHAPES = [{}, {"hidden_size": 60, "num_attention_heads": 3, "intermediate_size": 100}, {"hidden_size": 12}]
 
@@ -206,24 +240,53 @@ def test_what_it_reads_outlives_the_model():
         ({"avx2": True}, torch.float32, False, False),
     ],
 )
-def test_it_serves_where_it_was_measured_to_be_faster(processor, dtype, there, serves, monkeypatch):
+def test_it_serves_all_texts_with_avx2_alone_and_short_ones_with_more(processor, dtype, there, serves, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor)
     monkeypatch.setattr(native, "library", lambda: "compiled" if there else None)
     assert native_serves(dtype) == serves
+    assert native_serves_short() == (there and "avx512_f" in processor)
 
 
-@pytest.mark.parametrize("serves", [pytest.param(True, marks=compiled), False])
-def test_prediction_takes_it_where_it_serves(serves, monkeypatch):
+@pytest.mark.parametrize(
+    ("serves", "short", "kind"),
+    [
+        pytest.param(True, False, NativeEncoder, marks=there),
+        pytest.param(False, True, EncoderByLength, marks=there),
+        (False, False, FlatEncoder),
+    ],
+)
+def test_prediction_takes_it_where_it_serves(serves, short, kind, monkeypatch):
     monkeypatch.setattr("bertsmith.inference.fast.native_serves", lambda dtype: serves)
+    monkeypatch.setattr("bertsmith.inference.fast.native_serves_short", lambda: short)
     _, config = plain()
     bert = Bert(config, generator=torch.Generator().manual_seed(0)).eval()
-    assert isinstance(fast_copy(bert, torch.float32).encoder, NativeEncoder if serves else FlatEncoder)
+    fast = fast_copy(bert, torch.float32)
+    assert isinstance(fast.encoder, kind)
+    assert fast.device == bert.device
+    rows, places = packed_rows([7])
+    torch.testing.assert_close(fast(**rows, places=places), bert(**rows, places=places), atol=1e-5, rtol=1e-5)
+
+
+@there
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@torch.inference_mode()
+def test_by_length_a_short_text_goes_the_compiled_way_and_a_long_one_torchs(dtype):
+    encoder, config = plain()
+    ours = EncoderByLength(encoder, config, dtype)
+    short = NativeEncoder(encoder, config, torch.float32 if dtype == torch.float32 else torch.float16)
+    long = FlatEncoder(encoder, config, dtype)
+    for lengths, wanted in (([SHORT_TOKENS], short), ([SHORT_TOKENS + 1], long), ([9, 9], long)):
+        rows, places = packed_rows(lengths)
+        assert torch.equal(ours(**rows, places=places), wanted(**rows, places=places))
+        for made, each in zip(ours.hidden_states(**rows), wanted.hidden_states(**rows), strict=True):
+            assert torch.equal(made, each)
 
 
 @pytest.mark.parametrize("lacking", ["file", "processor", "system", "structures"])
 def test_without_it_there_is_none(lacking, monkeypatch):
     """Not compiled; a processor that it is not for; a file of another system; one compiled from other sources."""
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(native.NEEDS, lacking != "processor"))
+    needs = native.BUILDS[0].needs
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(needs, lacking != "processor"))
     origin = ctypes.util.find_library("m") if lacking == "structures" else __file__
     found = None if lacking == "file" else type("Spec", (), {"origin": origin})()
     opened = []
@@ -240,7 +303,9 @@ def test_without_it_there_is_none(lacking, monkeypatch):
 
 @compiled
 def test_too_little_memory_is_an_error(monkeypatch):
-    monkeypatch.setattr(native, "library", lambda: type("Library", (), {"run_encoder": lambda *given: 1}))
+    monkeypatch.setattr(
+        native, "library", lambda: native.Library(type("Code", (), {"run_encoder": lambda *given: 1}), 16)
+    )
     encoder, config = plain()
     rows, _ = packed_rows([9])
     with pytest.raises(MemoryError, match="fewer tokens"), torch.inference_mode():

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from bertsmith.model.bert import Bert
 from bertsmith.model.encoder import BertEncoder
+from bertsmith.model.encoder_by_length import EncoderByLength
 from bertsmith.model.flat_encoder import FlatEncoder
 from bertsmith.model.half import can_halve, hidden_dtype, prediction_linear
 from bertsmith.model.heads import MaskedLMHead
-from bertsmith.model.native_encoder import NativeEncoder, native_serves
+from bertsmith.model.native_encoder import NativeEncoder, native_serves, native_serves_short
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -40,11 +41,17 @@ def fast_copy(bert: Bert, dtype: torch.dtype) -> Bert:
     fast = Bert(bert.config, bert.parts, head=bert.head, generator=None)
     for name, part in bert.named_children():
         fast.add_module(name, part)
-    made = NativeEncoder if native_serves(dtype) else FlatEncoder
-    fast.add_module("encoder", made(bert.encoder, bert.config, dtype))
+    fast.add_module("encoder", _kind_of_encoder(dtype)(bert.encoder, bert.config, dtype))
     if bert.masked_lm is not None:
         fast.add_module("masked_lm", PackedMaskedLMHead(bert.masked_lm, bert.encoder.embeddings.word.weight, dtype))
     return fast.eval()
+
+
+def _kind_of_encoder(dtype: torch.dtype) -> type[NativeEncoder | EncoderByLength | FlatEncoder]:
+    """Which one is the fastest for BERT on this processor."""
+    if native_serves(dtype):
+        return NativeEncoder
+    return EncoderByLength if native_serves_short() else FlatEncoder
 
 
 class PackedMaskedLMHead(nn.Module):

@@ -26,9 +26,13 @@ from bertsmith.model.packed import avx2_alone
 
 
 def native_serves(dtype: torch.dtype) -> bool:
-    """Whether `NativeEncoder` is the faster one: float32 or float16 with AVX2 alone. With AVX512, which torch has
-    products for, it was not measured."""
+    """Whether `NativeEncoder` is the faster one for all texts: float32 or float16 with AVX2 alone."""
     return dtype in (torch.float32, torch.float16) and avx2_alone() and native.library() is not None
+
+
+def native_serves_short() -> bool:
+    """Whether it is for short ones: with AVX512, where torch's library has a product of its own for many tokens."""
+    return not avx2_alone() and native.library() is not None
 
 
 class NativeEncoder(nn.Module):
@@ -43,6 +47,9 @@ class NativeEncoder(nn.Module):
     def __init__(self, encoder: BertEncoder, config: ModelConfig, dtype: torch.dtype) -> None:
         super().__init__()
         self.config, self.embeddings = config, encoder.embeddings
+        made_for = native.library()
+        assert made_for is not None
+        self.panel = made_for.panel
         self.kept: list[Tensor] = []  # what C reads
         self.layers = (native.Layer * config.num_hidden_layers)()
         for made, layer in zip(self.layers, encoder.layers, strict=True):
@@ -146,10 +153,10 @@ class NativeEncoder(nn.Module):
     def _product(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> native.Product:
         """A linear layer, (O, I) and (O,), as C reads it: in panels, the last of which is filled up with zeros."""
         half = dtype == torch.float16 and fits_half(weight)
-        outputs, inputs = weight.shape
-        filled = F.pad(weight.detach(), (0, 0, 0, -outputs % native.PANEL)).to(torch.float16 if half else torch.float32)
-        panels = filled.view(-1, native.PANEL, inputs).transpose(1, 2)  # (O, I) -> (O / 16, I, 16)
-        bias = F.pad(bias.detach(), (0, -outputs % native.PANEL))
+        (outputs, inputs), panel = weight.shape, self.panel
+        filled = F.pad(weight.detach(), (0, 0, 0, -outputs % panel)).to(torch.float16 if half else torch.float32)
+        panels = filled.view(-1, panel, inputs).transpose(1, 2)  # (O, I) -> (O / 16, I, 16)
+        bias = F.pad(bias.detach(), (0, -outputs % panel))
         return native.Product(self._keep(panels, panels.dtype), self._keep(bias), inputs, outputs, int(half))
 
     def _keep(self, values: Tensor, dtype: torch.dtype = torch.float32) -> int:

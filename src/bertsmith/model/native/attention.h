@@ -13,7 +13,7 @@ static inline int64_t attention_space(int64_t t, int64_t width) {
     return filled(t) * width + t * filled(width) + ROWS * width + ROWS * filled(t);
 }
 
-/* Keys, as rows of `stride`, -> panels of (H, 16 tokens). */
+/* Keys, as rows of `stride`, -> panels of (H, PANEL tokens). */
 static void pack_keys(const float *keys, int64_t stride, int64_t t, int64_t width, float *panels) {
     for (int64_t first = 0; first < t; first += PANEL, panels += width * PANEL)
         for (int64_t c = 0; c < width; c++)
@@ -21,7 +21,7 @@ static void pack_keys(const float *keys, int64_t stride, int64_t t, int64_t widt
                 panels[c * PANEL + x] = first + x < t ? keys[(first + x) * stride + c] : 0.0f;
 }
 
-/* Values, as rows of `stride`, -> panels of (t, 16 columns). */
+/* Values, as rows of `stride`, -> panels of (t, PANEL columns). */
 static void pack_values(const float *values, int64_t stride, int64_t t, int64_t width, float *panels) {
     for (int64_t first = 0; first < width; first += PANEL)
         for (int64_t x = 0; x < t; x++, panels += PANEL)
@@ -29,7 +29,7 @@ static void pack_values(const float *values, int64_t stride, int64_t t, int64_t 
                 panels[c] = first + c < width ? values[x * stride + first + c] : 0.0f;
 }
 
-/* (p, H) by panels of (I, 16) -> (p, `width`) */
+/* (p, H) by panels of (I, PANEL) -> (p, `width`) */
 static void to_rows(const float *from, int64_t rows, int64_t stride, int64_t inputs, const float *panels,
                     int64_t width, float *to, int64_t to_stride, const float *scale) {
     for (int64_t first = 0; first < width; first += PANEL, panels += inputs * PANEL) {
@@ -52,7 +52,8 @@ static void attend(Head head, float *space, float *to, int64_t to_stride) {
     float *keys = space, *values = keys + filled(t) * width, *queries = values + t * filled(width);
     float *scores = queries + ROWS * width;
     const float scale = LOG2_E / sqrtf((float)width);
-    static const float ones[ROWS] = {1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f};
+    float ones[ROWS];
+    for (int r = 0; r < ROWS; r++) ones[r] = 1.0f;
     pack_keys(head.keys, head.stride, t, width, keys);
     pack_values(head.values, head.stride, t, width, values);
     for (int64_t block = 0; block < blocks; block++) {

@@ -10,14 +10,13 @@ import ctypes
 from ctypes import POINTER, Structure, c_double, c_int, c_int64, c_void_p
 from functools import cache
 from importlib.util import find_spec
+from typing import NamedTuple
 
 import torch
 
 ACTIVATIONS = {"gelu": 1, "gelu_new": 2, "relu": 3}  # as `functions.h` numbers them
 NO_MEMORY, UNKNOWN_ID = 1, 2  # what `run_encoder` answers
 Pointers, Counts = c_void_p * 3, c_int64 * 3  # of words, segments, positions
-PANEL = 16  # outputs that lie together in a weight's layout
-NEEDS = ("avx2", "fma3", "f16c")  # of the processor
 
 
 class Product(Structure):
@@ -86,21 +85,60 @@ class Batch(Structure):
     )
 
 
+class Build(NamedTuple):
+    """One of the two that are compiled of the same sources.
+
+    Attributes:
+        name: of the module that the file seems to be.
+        panel: outputs that lie together in a weight's layout.
+        needs: of the processor, by torch's names.
+    """
+
+    name: str
+    panel: int
+    needs: tuple[str, ...]
+
+
+_AVX2 = ("avx2", "fma3", "f16c")
+_AVX512 = ("avx512_f", "avx512_bw", "avx512_dq", "avx512_vl")
+BUILDS = (Build("_encoder_avx512", 32, (*_AVX2, *_AVX512)), Build("_encoder", 16, _AVX2))  # the best one first
+
+
+class Library(NamedTuple):
+    """What was compiled.
+
+    Attributes:
+        code: where `run_encoder` is.
+        panel: outputs that lie together in a weight's layout.
+    """
+
+    code: ctypes.CDLL
+    panel: int
+
+
 @cache
-def library() -> ctypes.CDLL | None:
-    """What was compiled; None where it was not, or the processor lacks what it was compiled for."""
-    found = find_spec("bertsmith.model.native._encoder")
+def library() -> Library | None:
+    """The best of what was compiled; None where nothing was, or the processor lacks what it was compiled for."""
     processor = torch.cpu.get_capabilities()
-    if found is None or found.origin is None or not all(processor.get(each) for each in NEEDS):
-        return None
-    ours = [PANEL] + [ctypes.sizeof(each) for each in (Product, Layer, Embeddings, Encoder, Batch)]
+    able = (build for build in BUILDS if all(processor.get(each) for each in build.needs))
+    return next((made for build in able if (made := _load(build))), None)
+
+
+def _load(build: Build) -> Library | None:
+    found = find_spec(f"bertsmith.model.native.{build.name}")
+    return None if found is None or found.origin is None else open_library(found.origin, panel=build.panel)
+
+
+def open_library(path: str, *, panel: int) -> Library | None:
+    """What lies at a path; None if that is for another system, or was compiled of other sources."""
+    ours = [panel] + [ctypes.sizeof(each) for each in (Product, Layer, Embeddings, Encoder, Batch)]
     try:
-        made = ctypes.CDLL(found.origin)
-        theirs = list((c_int64 * len(ours)).in_dll(made, "layout"))
-    except (OSError, ValueError):  # of another system, or of another day
+        code = ctypes.CDLL(path)
+        theirs = list((c_int64 * len(ours)).in_dll(code, "layout"))
+    except (OSError, ValueError):
         return None
-    made.run_encoder.argtypes, made.run_encoder.restype = [POINTER(Encoder), POINTER(Batch), c_int], c_int
-    return made if theirs == ours else None
+    code.run_encoder.argtypes, code.run_encoder.restype = [POINTER(Encoder), POINTER(Batch), c_int], c_int
+    return Library(code, panel) if theirs == ours else None
 
 
 def run(encoder: Encoder, batch: Batch) -> None:
@@ -112,7 +150,7 @@ def run(encoder: Encoder, batch: Batch) -> None:
     """
     made = library()
     assert made is not None
-    failed = made.run_encoder(encoder, batch, torch.get_num_threads())
+    failed = made.code.run_encoder(encoder, batch, torch.get_num_threads())
     if failed == NO_MEMORY:
         raise MemoryError("no memory for the hidden states of a batch: give fewer tokens at once")
     if failed == UNKNOWN_ID:

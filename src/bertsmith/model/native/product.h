@@ -1,8 +1,8 @@
 /* Products of few or many rows with a weight that was laid out for them once.
 
-A weight lies in panels of 16 outputs: all inputs of the first 16, then of the next. Six rows by 16 outputs are summed
-in registers at a time, so that each value read serves six or 16 multiplications. A weight in float16 is half as long to
-read and is widened on the way.
+A weight lies in panels of two vectors of outputs: all inputs of the first panel, then of the next. Some rows by a panel
+are summed in registers at a time, so that each value read serves many multiplications. A weight in float16 is half as
+long to read and is widened on the way.
 
 Letters: n rows, I inputs, O outputs. */
 
@@ -14,44 +14,71 @@ Letters: n rows, I inputs, O outputs. */
 
 #include "functions.h"
 
-#define PANEL 16
+/* Floats of a vector, and rows whose sums, with what is read for them, fill the registers: 16 with AVX2, 32 with AVX512. */
+#ifndef LANES
+#ifdef __AVX512F__
+#define LANES 16
+#else
+#define LANES 8
+#endif
+#endif
+#if LANES == 16
+#define ROWS 12
+#else
 #define ROWS 6
+#endif
+#define PANEL (2 * LANES)
 /* Bytes from what is multiplied to what is fetched: a page, at whose end the processor's own fetching stops. */
 #define AHEAD 4096
 /* Of rows that are gone through for all panels before the next ones: they stay in the second-level cache. */
 #define CACHED_BYTES (192 << 10)
 
+typedef float Vector __attribute__((vector_size(LANES * sizeof(float))));
+
 typedef struct {
-    const void *panels; /* ceil(O / 16) of (I, 16), float32 or float16; after the last output zeros */
+    const void *panels; /* ceil(O / PANEL) of (I, PANEL), float32 or float16; after the last output zeros */
     const float *bias;  /* (O,), and zeros up to the end of the panel */
     int64_t inputs, outputs, half;
 } Product;
 
-static inline __m256 eight(const void *panel, int64_t at, const int half) {
-    if (half) return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)((const uint16_t *)panel + at)));
-    return _mm256_loadu_ps((const float *)panel + at);
+static inline __attribute__((always_inline)) Vector vector_at(const void *panel, int64_t at, const int half) {
+    Vector values;
+    if (!half) {
+        memcpy(&values, (const float *)panel + at, sizeof values);
+        return values;
+    }
+    const uint16_t *from = (const uint16_t *)panel + at;
+#ifdef __AVX512F__
+    const __m512 wide = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)from));
+    memcpy(&values, &wide, sizeof values);
+#else
+    for (int lane = 0; lane < LANES; lane += 8) {
+        const __m256 eight = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(from + lane)));
+        memcpy((float *)&values + lane, &eight, sizeof eight);
+    }
+#endif
+    return values;
 }
 
-/* (rows, I) by (I, 16) -> (ROWS, 16), of which so many rows are written. */
-#define EVERY_ROW _Pragma("GCC unroll 6") for (int r = 0; r < rows; r++)
+/* (rows, I) by (I, PANEL) -> (ROWS, PANEL), of which so many rows are written. */
+#define EVERY_ROW _Pragma("GCC unroll 12") for (int r = 0; r < rows; r++)
 static inline __attribute__((always_inline)) void multiply(const int rows, const int half, const float *restrict from,
                                                            int64_t stride, int64_t inputs, const void *restrict panel,
                                                            float *restrict tile) {
-    __m256 sums[ROWS][2];
-    EVERY_ROW sums[r][0] = sums[r][1] = _mm256_setzero_ps();
+    Vector sums[ROWS][2];
+    EVERY_ROW sums[r][0] = sums[r][1] = (Vector){0};
     for (int64_t i = 0; i < inputs; i++) {
-        __builtin_prefetch((const char *)panel + i * PANEL * (half ? 2 : 4) + AHEAD);
-        const __m256 left = eight(panel, i * PANEL, half), right = eight(panel, i * PANEL + 8, half);
+        const char *ahead = (const char *)panel + i * PANEL * (half ? 2 : 4) + AHEAD;
+        __builtin_prefetch(ahead);
+        if (PANEL * (half ? 2 : 4) > 64) __builtin_prefetch(ahead + 64);
+        const Vector left = vector_at(panel, i * PANEL, half), right = vector_at(panel, i * PANEL + LANES, half);
         EVERY_ROW {
-            const __m256 value = _mm256_broadcast_ss(from + r * stride + i);
-            sums[r][0] = _mm256_fmadd_ps(value, left, sums[r][0]);
-            sums[r][1] = _mm256_fmadd_ps(value, right, sums[r][1]);
+            const float value = from[r * stride + i];
+            sums[r][0] += value * left;
+            sums[r][1] += value * right;
         }
     }
-    EVERY_ROW {
-        _mm256_storeu_ps(tile + r * PANEL, sums[r][0]);
-        _mm256_storeu_ps(tile + r * PANEL + 8, sums[r][1]);
-    }
+    EVERY_ROW memcpy(tile + r * PANEL, sums[r], sizeof sums[r]);
 }
 
 /* One function for each number of rows, by itself: inlined, the compiler keeps sums in memory. */
@@ -61,12 +88,19 @@ typedef void (*Multiply)(const float *, int64_t, int64_t, const void *, float *)
                                                                    int64_t inputs, const void *panel, float *tile) { \
         multiply(rows, half, from, stride, inputs, panel, tile);                                                     \
     }
-OF_ROWS(1, 0) OF_ROWS(2, 0) OF_ROWS(3, 0) OF_ROWS(4, 0) OF_ROWS(5, 0) OF_ROWS(6, 0)
-OF_ROWS(1, 1) OF_ROWS(2, 1) OF_ROWS(3, 1) OF_ROWS(4, 1) OF_ROWS(5, 1) OF_ROWS(6, 1)
-static const Multiply MULTIPLY[2][ROWS + 1] = {
-    {0, multiply_1_0, multiply_2_0, multiply_3_0, multiply_4_0, multiply_5_0, multiply_6_0},
-    {0, multiply_1_1, multiply_2_1, multiply_3_1, multiply_4_1, multiply_5_1, multiply_6_1},
-};
+#define OF_BOTH(rows) OF_ROWS(rows, 0) OF_ROWS(rows, 1)
+OF_BOTH(1) OF_BOTH(2) OF_BOTH(3) OF_BOTH(4) OF_BOTH(5) OF_BOTH(6)
+#define UP_TO_SIX(half) \
+    0, multiply_1_##half, multiply_2_##half, multiply_3_##half, multiply_4_##half, multiply_5_##half, multiply_6_##half
+#if ROWS == 6
+static const Multiply MULTIPLY[2][ROWS + 1] = {{UP_TO_SIX(0)}, {UP_TO_SIX(1)}};
+#else
+OF_BOTH(7) OF_BOTH(8) OF_BOTH(9) OF_BOTH(10) OF_BOTH(11) OF_BOTH(12)
+#define UP_TO_TWELVE(half)                                                                                        \
+    UP_TO_SIX(half), multiply_7_##half, multiply_8_##half, multiply_9_##half, multiply_10_##half, multiply_11_##half, \
+        multiply_12_##half
+static const Multiply MULTIPLY[2][ROWS + 1] = {{UP_TO_TWELVE(0)}, {UP_TO_TWELVE(1)}};
+#endif
 
 /* n rows in as many parts as are needed, of even size: where part `index` begins. */
 static inline int64_t part(int64_t n, int64_t parts, int64_t index) { return n * index / parts; }

@@ -1,0 +1,52 @@
+"""BERT's encoder for prediction on a processor with AVX512: a short text goes the compiled way, all else torch's.
+
+A short text waits for weights and for calls, and for both the compiled way has the least to wait; many tokens are
+products, which torch's library makes faster in bfloat16.
+
+Letters: B rows of the batch, T tokens of a row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bertsmith.config import ModelConfig
+from bertsmith.model.encoder import BertEncoder
+from bertsmith.model.flat_encoder import FlatEncoder
+from bertsmith.model.native_encoder import NativeEncoder
+
+# Up to so many tokens, padding counted in. By the processor and not by a measurement, so that a model answers alike
+# whenever it is opened.
+SHORT_TOKENS = 16
+
+
+class EncoderByLength(nn.Module):
+    """`BertEncoder` for prediction; the same words in and out.
+
+    Args:
+        encoder: as for `FlatEncoder` and `NativeEncoder`.
+        config: its shape.
+        dtype: that of `FlatEncoder`; beside bfloat16 the compiled way has weights in float16, which are as short to
+            read and keep three bits more.
+    """
+
+    def __init__(self, encoder: BertEncoder, config: ModelConfig, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.embeddings = encoder.embeddings
+        halved = torch.float32 if dtype == torch.float32 else torch.float16
+        self.short, self.long = NativeEncoder(encoder, config, halved), FlatEncoder(encoder, config, dtype)
+
+    def forward(self, input_ids: Tensor, **given: Any) -> Tensor:
+        """As `BertEncoder.forward`."""
+        made: Tensor = self._for(input_ids)(input_ids, **given)
+        return made
+
+    def hidden_states(self, input_ids: Tensor, **given: Any) -> list[Tensor]:
+        """As `BertEncoder.hidden_states`."""
+        return self._for(input_ids).hidden_states(input_ids, **given)
+
+    def _for(self, input_ids: Tensor) -> NativeEncoder | FlatEncoder:
+        return self.short if input_ids.numel() <= SHORT_TOKENS else self.long
