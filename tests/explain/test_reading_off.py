@@ -11,6 +11,7 @@ from bertsmith.errors import ConfigError, InputError
 from bertsmith.explain.attention import find_roles, rollout
 from bertsmith.explain.passes import looking_up
 from bertsmith.explain.reading import Token
+from bertsmith.model.joined_passes import Hidden
 from explain.folders import HEADS, WORDS, task_folder, words_for
 
 TEXT = "The [MASK] saw a medicine in the wards."
@@ -53,7 +54,7 @@ def test_gradient_times_input_is_the_slope_along_each_word(tiny_bert):
         word[0, token] *= scale
         hidden = table.norm(word + table.token_type(zeros) + table.position(torch.arange(ids.shape[1])[None]))
         for layer in inner.encoder.layers:
-            hidden = layer(hidden, None)
+            hidden = layer(Hidden(hidden, hidden), None).exact
         return inner.masked_lm_logits(hidden[0, [evidence.place]])[0, guess].item()
 
     with torch.no_grad():

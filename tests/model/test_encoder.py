@@ -13,6 +13,7 @@ from bertsmith.errors import ConfigError, ShapeError
 from bertsmith.model import attention
 from bertsmith.model.attention import attention_bias, plain_attention
 from bertsmith.model.bert import Bert
+from bertsmith.model.joined_passes import Hidden
 
 BERT = tiny_bert()
 PLAIN_OR_FUSED = pytest.mark.parametrize("gradients", [True, False], ids=["plain", "fused"])
@@ -67,11 +68,11 @@ def test_a_place_depends_on_its_own_sequence_and_on_nothing_else(lengths, spare,
     batch = packed(rows(lengths, 5), lengths, sum(lengths) + spare)
     place = data.draw(st.integers(0, sum(lengths) - 1))
     embedded = BERT.encoder.embeddings(*(batch[n] for n in ("input_ids", "token_type_ids", "position_ids"))).detach()
-    hidden = embedded.requires_grad_()
-    bias = attention_bias(batch["sequence_ids"], hidden.dtype)
+    embedded.requires_grad_()
+    bias, hidden = attention_bias(batch["sequence_ids"], embedded.dtype), Hidden(embedded, embedded)
     for layer in BERT.encoder.layers:
         hidden = layer(hidden, bias)
-    (gradient,) = torch.autograd.grad(hidden[0, place].square().sum(), embedded)
+    (gradient,) = torch.autograd.grad(hidden.exact[0, place].square().sum(), embedded)
     seen = gradient[0].abs().sum(-1) > 0
     own = batch["sequence_ids"][0] == batch["sequence_ids"][0, place]
     assert seen.tolist() == own.tolist()

@@ -15,6 +15,7 @@ from bertsmith.model import native_encoder
 from bertsmith.model.bert import Bert
 from bertsmith.model.encoder_by_length import SHORT_TOKENS, EncoderByLength
 from bertsmith.model.flat_encoder import FlatEncoder
+from bertsmith.model.native import files
 from bertsmith.model.native import library as native
 from bertsmith.model.native_encoder import NativeEncoder, native_serves, native_serves_short
 
@@ -49,7 +50,7 @@ def long_vectors(tmp_path_factory):
     source = Path(native.__file__).with_name("encoder.c")
     flags = "-std=gnu11 -O1 -mavx2 -mfma -mf16c -fopenmp -fno-math-errno -Wno-psabi -DLANES=16 -shared -fPIC"
     subprocess.run([compiler, *flags.split(), str(source), "-o", str(made)], check=True)
-    return native.open_library(str(made), panel=32)
+    return native.library_of(files.open_native(str(made), layout=native.layout(32)), 32)
 
 
 # Widths that panels of 16 do not divide, heads that eight do not.
@@ -290,9 +291,9 @@ def test_without_it_there_is_none(lacking, monkeypatch):
     origin = ctypes.util.find_library("m") if lacking == "structures" else __file__
     found = None if lacking == "file" else type("Spec", (), {"origin": origin})()
     opened = []
-    load = native.ctypes.CDLL
-    monkeypatch.setattr(native, "find_spec", lambda name: found)
-    monkeypatch.setattr(native.ctypes, "CDLL", lambda name: opened.append(name) or load(name))
+    load = files.ctypes.CDLL
+    monkeypatch.setattr(files, "find_spec", lambda name: found)
+    monkeypatch.setattr(files.ctypes, "CDLL", lambda name: opened.append(name) or load(name))
     native.library.cache_clear()
     try:
         assert native.library() is None

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bertsmith.model.bert import Bert
 from bertsmith.model.encoder import Embeddings, Layer
+from bertsmith.model.joined_passes import ACTIVATIONS
 from bertsmith.model.modern_encoder import ModernEmbeddings, ModernEncoder, ModernLayer, Shared
 from bertsmith.model.rotary import rotate
 
@@ -138,7 +139,7 @@ def _bert_layer(layer: Layer, hidden: Tensor) -> LayerSteps[Tensor]:
     attention_sum = hidden + attended
     attention_output = layer.attention_norm(attention_sum)
     widened = layer.widen(attention_output)
-    activated = layer.activation(widened)
+    activated = ACTIVATIONS[layer.activation](widened)
     fed = layer.narrow(activated)
     fed_sum = attention_output + fed
     output = layer.feed_forward_norm(fed_sum)
@@ -156,7 +157,7 @@ def _modern_layer(layer: ModernLayer, hidden: Tensor, given: Shared) -> LayerSte
     attention_sum = hidden + attended
     attention_output = layer.feed_forward_norm(attention_sum)
     widened, gate = layer.widen(attention_output).chunk(2, dim=-1)
-    activated = layer.activation(widened) * gate
+    activated = ACTIVATIONS[layer.activation](widened) * gate
     fed = layer.narrow(activated)
     fed_sum = attention_sum + fed
     seen = (query, key, value, scores, weights, mixed, attended, attention_sum, attention_output)

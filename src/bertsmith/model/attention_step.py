@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from bertsmith.model.dropout import Draw
+from bertsmith.model.joined_passes import serves, softmax_in_place
 from bertsmith.model.tiles import in_tiles
 
 
@@ -42,11 +43,15 @@ class _Attention(torch.autograd.Function):
         shape = query.shape
         queries, keys, values = (each.reshape(-1, *each.shape[2:]) for each in (query, key, value))  # (B * N, …, H)
         weights = queries.new_empty(len(queries), shape[2], key.shape[2])  # (B * N, Q, T)
-        if bias is not None:
-            weights.view(*shape[:2], *weights.shape[1:]).copy_(bias)  # to which the product is added
-        scale = shape[3] ** -0.5
-        torch.baddbmm(weights, queries, keys.mT, beta=int(bias is not None), alpha=scale, out=weights)
-        torch.softmax(weights, -1, out=weights)
+        scores, joined = weights.view(*shape[:2], *weights.shape[1:]), serves(weights)  # (B, N, Q, T)
+        added = None if joined else bias
+        if added is not None:
+            scores.copy_(added)  # to which the product is added
+        torch.baddbmm(weights, queries, keys.mT, beta=int(added is not None), alpha=shape[3] ** -0.5, out=weights)
+        if joined:
+            softmax_in_place(scores, bias)
+        else:
+            torch.softmax(weights, -1, out=weights)
         ctx.draw, kept, dropped = None, None, weights
         if share:
             draw = Draw.of(weights, share)

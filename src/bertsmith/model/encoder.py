@@ -3,25 +3,17 @@
 Letters: B rows of the batch, T tokens of a row, D hidden width, F feed-forward width, L layers.
 """
 
-from collections.abc import Callable, Mapping
-from functools import partial
 from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bertsmith.config import ModelConfig
 from bertsmith.errors import ShapeError
 from bertsmith.model.attention import SelfAttention, Sight, at_places, long_sequences, sight_of
 from bertsmith.model.dropout import Dropout
+from bertsmith.model.joined_passes import Hidden, activated, add_norm
 from bertsmith.model.linear import Linear
-
-ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "gelu": F.gelu,  # with erf, as in the paper's code
-    "gelu_new": partial(F.gelu, approximate="tanh"),
-    "relu": F.relu,
-}
 
 
 class BertEncoder(nn.Module):
@@ -68,10 +60,11 @@ class BertEncoder(nn.Module):
             hidden, places = at_places(hidden, tokens)[None], torch.searchsorted(tokens, places)
         else:
             sight = self._sight(sequence_ids, hidden)
+        states = Hidden(hidden, hidden)
         for layer in self.layers[:-1]:
-            hidden = layer(hidden, sight)
-        last: Tensor = self.layers[-1](hidden, sight, places)
-        return last
+            states = layer(states, sight)
+        last: Hidden = self.layers[-1](states, sight, places)
+        return last.exact
 
     def hidden_states(
         self, input_ids: Tensor, *, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None
@@ -80,7 +73,7 @@ class BertEncoder(nn.Module):
         states = [self.embeddings(input_ids, token_type_ids, position_ids)]
         sight = self._sight(sequence_ids, states[0])
         for layer in self.layers:
-            states.append(layer(states[-1], sight))
+            states.append(layer(Hidden(states[-1], states[-1]), sight).exact)
         return states
 
     def _sight(self, sequence_ids: Tensor | None, hidden: Tensor) -> Sight:
@@ -139,18 +132,18 @@ class Layer(nn.Module):
         self.attention = SelfAttention(config)
         self.attention_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.widen = Linear(width, config.intermediate_size)
-        self.activation = ACTIVATIONS[config.hidden_act]
+        self.activation = config.hidden_act
         self.narrow = Linear(config.intermediate_size, width)
         self.feed_forward_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden: Tensor, sight: Sight, places: Tensor | None = None) -> Tensor:
+    def forward(self, hidden: Hidden, sight: Sight, places: Tensor | None = None) -> Hidden:
         """(B, T, D) -> (B, T, D); with places (P,), indices into B * T, their (P, D) alone.
 
         The last layer is asked for the places that are read: others are of use as keys and values alone.
         """
-        seen = self.dropout(self.attention(hidden, sight, places=places))
-        attended = self.attention_norm(seen + (hidden if places is None else at_places(hidden, places)))
-        fed = self.narrow(self.activation(self.widen(attended)))  # (B, T, D) -> (B, T, F) -> (B, T, D)
-        layered: Tensor = self.feed_forward_norm(attended + self.dropout(fed))
-        return layered
+        seen = self.dropout(self.attention(hidden.rows, sight, places=places))
+        residual = hidden.exact if places is None else at_places(hidden.exact, places)
+        attended = add_norm(seen, residual, self.attention_norm)
+        fed = self.narrow(activated(self.widen, attended.rows, self.activation))  # (B, T, D) -> (B, T, F) -> (B, T, D)
+        return add_norm(self.dropout(fed), attended.exact, self.feed_forward_norm)

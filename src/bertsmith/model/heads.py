@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from bertsmith.config import HeadConfig, ModelConfig
 from bertsmith.model.dropout import Dropout
-from bertsmith.model.encoder import ACTIVATIONS
+from bertsmith.model.joined_passes import ACTIVATIONS
 from bertsmith.model.linear import Linear
 
 

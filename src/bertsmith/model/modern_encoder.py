@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from bertsmith.config import ModelConfig
 from bertsmith.model.attention import SelfAttention, Sight, at_places, scores_dtype, sight_of
 from bertsmith.model.dropout import Dropout
-from bertsmith.model.encoder import ACTIVATIONS, check_length, embedding_table
+from bertsmith.model.encoder import check_length, embedding_table
+from bertsmith.model.joined_passes import ACTIVATIONS
 from bertsmith.model.linear import Linear
 from bertsmith.model.rotary import Rotary, rotary
 
@@ -119,7 +120,7 @@ class ModernLayer(nn.Module):
         self.attention_dropout = Dropout(config.attention_probs_dropout_prob)
         self.feed_forward_norm = nn.LayerNorm(width, eps=config.layer_norm_eps, bias=False)
         self.widen = Linear(width, 2 * inner, bias=False)  # what is gated and its gate, under one another
-        self.activation = ACTIVATIONS[config.hidden_act]
+        self.activation = config.hidden_act
         self.narrow = Linear(inner, width, bias=False)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
@@ -128,5 +129,5 @@ class ModernLayer(nn.Module):
         seen = self.attention_dropout(self.attention(self.attention_norm(hidden), sight, by, places))
         hidden = seen + (hidden if places is None else at_places(hidden, places))
         gated, gate = self.widen(self.feed_forward_norm(hidden)).chunk(2, dim=-1)  # (B, T, D) -> 2 x (B, T, F)
-        fed: Tensor = self.narrow(self.dropout(self.activation(gated) * gate))  # (B, T, F) -> (B, T, D)
+        fed: Tensor = self.narrow(self.dropout(ACTIVATIONS[self.activation](gated) * gate))  # (B, T, F) -> (B, T, D)
         return hidden + fed

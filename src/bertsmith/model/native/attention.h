@@ -63,7 +63,7 @@ static void attend(Head head, float *space, float *to, int64_t to_stride) {
             for (int64_t c = 0; c < width; c++)
                 queries[r * width + c] = head.queries[(first + r) * head.query_stride + c] * scale;
         to_rows(queries, rows, width, width, keys, t, scores, filled(t), ones);
-        for (int64_t r = 0; r < rows; r++) shares[r] = 1.0f / powers(scores + r * filled(t), t);
+        for (int64_t r = 0; r < rows; r++) shares[r] = 1.0f / powers(scores + r * filled(t), t, 1.0f);
         to_rows(scores, rows, filled(t), t, values, width, to + first * to_stride, to_stride, shares);
     }
 }

@@ -10,7 +10,7 @@
 
 enum { NOTHING, GELU, GELU_TANH, RELU };
 
-/* 2 to the power of x, to 3e-7 of it; x is held within what float32 has an exponent for. */
+/* 2 to the power of x, to 3e-7 of it; below 2^-126 zero, and never more than 2^126. */
 static inline float power_of_two(float x) {
     const float held = x < -126.0f ? -126.0f : x > 126.0f ? 126.0f : x;
     const float shifted = held + 12582912.0f; /* 1.5 * 2^23: no room behind the point; the last bits are the whole */
@@ -27,33 +27,37 @@ static inline float power_of_two(float x) {
     sum = sum * rest + 5.5504109e-2f;
     sum = sum * rest + 2.4022651e-1f;
     sum = sum * rest + 6.9314718e-1f;
-    return (sum * rest + 1.0f) * scale;
+    return x < -126.0f ? 0.0f : (sum * rest + 1.0f) * scale;
 }
 
-/* x Phi(x), the error function to 2e-7: Abramowitz and Stegun 1964, 7.1.26. */
-static inline float gelu(float x) {
-    const float z = fabsf(x) * 0.70710678f, t = 1.0f / (1.0f + 0.3275911f * z);
+/* exp(-x^2 / 2). */
+static inline float bell_curve(float x) { return power_of_two(-0.5f * LOG2_E * x * x); }
+
+/* The share of a normal distribution below x, by which GELU multiplies it: the error function to 2e-7 by Abramowitz and
+Stegun 1964, 7.1.26. `bell` is that of x. */
+static inline float share_below(float x, float bell) {
+    const float t = 1.0f / (1.0f + 0.3275911f * 0.70710678f * fabsf(x));
     float sum = 1.061405429f * t - 1.453152027f;
     sum = sum * t + 1.421413741f;
     sum = sum * t - 0.284496736f;
     sum = sum * t + 0.254829592f;
-    const float erf = copysignf(1.0f - sum * t * power_of_two(-z * z * LOG2_E), x);
-    return 0.5f * x * (1.0f + erf);
+    const float erf = copysignf(1.0f - sum * t * bell, x);
+    return 0.5f * (1.0f + erf);
 }
 
-/* 0.5 x (1 + tanh u) is x over 1 + exp(-2 u). */
-static inline float gelu_tanh(float x) {
+/* The same for GELU by tanh: 0.5 (1 + tanh u) is 1 over 1 + exp(-2 u). */
+static inline float tanh_share(float x) {
     const float u = 0.79788456f * (x + 0.044715f * x * x * x);
-    return x / (1.0f + power_of_two(-2.0f * LOG2_E * u));
+    return 1.0f / (1.0f + power_of_two(-2.0f * LOG2_E * u));
 }
 
 static inline void activate(float *values, int64_t count, int activation) {
     switch (activation) {
     case GELU:
-        for (int64_t c = 0; c < count; c++) values[c] = gelu(values[c]);
+        for (int64_t c = 0; c < count; c++) values[c] *= share_below(values[c], bell_curve(values[c]));
         break;
     case GELU_TANH:
-        for (int64_t c = 0; c < count; c++) values[c] = gelu_tanh(values[c]);
+        for (int64_t c = 0; c < count; c++) values[c] *= tanh_share(values[c]);
         break;
     case RELU:
         for (int64_t c = 0; c < count; c++) values[c] = values[c] < 0.0f ? 0.0f : values[c];
@@ -74,12 +78,12 @@ static inline void normalise(const float *from, int64_t width, const float *weig
     for (int64_t c = 0; c < width; c++) to[c] = (from[c] - mean) * scale * weight[c] + bias[c];
 }
 
-/* A row of scores, as exponents of two -> their powers beside the largest; what they add up to. */
-static inline float powers(float *scores, int64_t count) {
+/* A row of scores -> the powers of two of `scale` times what they are beside the largest; what these add up to. */
+static inline float powers(float *scores, int64_t count, float scale) {
     float most = scores[0], total = 0.0f;
 #pragma omp simd reduction(max : most)
     for (int64_t c = 0; c < count; c++) most = scores[c] > most ? scores[c] : most;
 #pragma omp simd reduction(+ : total)
-    for (int64_t c = 0; c < count; c++) total += scores[c] = power_of_two(scores[c] - most);
+    for (int64_t c = 0; c < count; c++) total += scores[c] = power_of_two((scores[c] - most) * scale);
     return total;
 }

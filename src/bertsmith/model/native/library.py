@@ -1,20 +1,16 @@
-"""`encoder.c`, compiled when bertsmith was installed: where there was a C compiler with OpenMP, for x86.
-
-Its threads are those that torch computes with: torch is loaded first, and its packages for Linux bring the libgomp that
-this wants. Beside another OpenMP numbers are the same, but threads of two kinds are in each other's way.
-"""
+"""`encoder.c`, found and called."""
 
 from __future__ import annotations
 
 import ctypes
 from ctypes import POINTER, Structure, c_double, c_int, c_int64, c_void_p
 from functools import cache
-from importlib.util import find_spec
 from typing import NamedTuple
 
 import torch
 
-ACTIVATIONS = {"gelu": 1, "gelu_new": 2, "relu": 3}  # as `functions.h` numbers them
+from bertsmith.model.native.files import AVX2, AVX512, find_native
+
 NO_MEMORY, UNKNOWN_ID = 1, 2  # what `run_encoder` answers
 Pointers, Counts = c_void_p * 3, c_int64 * 3  # of words, segments, positions
 
@@ -89,9 +85,9 @@ class Build(NamedTuple):
     """One of the two that are compiled of the same sources.
 
     Attributes:
-        name: of the module that the file seems to be.
+        name: of its file.
         panel: outputs that lie together in a weight's layout.
-        needs: of the processor, by torch's names.
+        needs: of the processor.
     """
 
     name: str
@@ -99,9 +95,7 @@ class Build(NamedTuple):
     needs: tuple[str, ...]
 
 
-_AVX2 = ("avx2", "fma3", "f16c")
-_AVX512 = ("avx512_f", "avx512_bw", "avx512_dq", "avx512_vl")
-BUILDS = (Build("_encoder_avx512", 32, (*_AVX2, *_AVX512)), Build("_encoder", 16, _AVX2))  # the best one first
+BUILDS = (Build("encoder_avx512", 32, AVX512), Build("encoder", 16, AVX2))  # the best one first
 
 
 class Library(NamedTuple):
@@ -119,26 +113,21 @@ class Library(NamedTuple):
 @cache
 def library() -> Library | None:
     """The best of what was compiled; None where nothing was, or the processor lacks what it was compiled for."""
-    processor = torch.cpu.get_capabilities()
-    able = (build for build in BUILDS if all(processor.get(each) for each in build.needs))
-    return next((made for build in able if (made := _load(build))), None)
+    for name, panel, needs in BUILDS:
+        if code := find_native(name, needs=needs, layout=layout(panel)):
+            return library_of(code, panel)
+    return None
 
 
-def _load(build: Build) -> Library | None:
-    found = find_spec(f"bertsmith.model.native.{build.name}")
-    return None if found is None or found.origin is None else open_library(found.origin, panel=build.panel)
+def layout(panel: int) -> list[int]:
+    """What `encoder.c` says of itself, with so many outputs a panel."""
+    return [panel] + [ctypes.sizeof(each) for each in (Product, Layer, Embeddings, Encoder, Batch)]
 
 
-def open_library(path: str, *, panel: int) -> Library | None:
-    """What lies at a path; None if that is for another system, or was compiled of other sources."""
-    ours = [panel] + [ctypes.sizeof(each) for each in (Product, Layer, Embeddings, Encoder, Batch)]
-    try:
-        code = ctypes.CDLL(path)
-        theirs = list((c_int64 * len(ours)).in_dll(code, "layout"))
-    except (OSError, ValueError):
-        return None
+def library_of(code: ctypes.CDLL, panel: int) -> Library:
+    """What was opened, ready to be called."""
     code.run_encoder.argtypes, code.run_encoder.restype = [POINTER(Encoder), POINTER(Batch), c_int], c_int
-    return Library(code, panel) if theirs == ours else None
+    return Library(code, panel)
 
 
 def run(encoder: Encoder, batch: Batch) -> None:

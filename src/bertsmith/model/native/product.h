@@ -14,7 +14,7 @@ Letters: n rows, I inputs, O outputs. */
 
 #include "functions.h"
 
-/* Floats of a vector, and rows whose sums, with what is read for them, fill the registers: 16 with AVX2, 32 with AVX512. */
+/* Floats of a vector, and rows whose sums, with what is read for them, fill the registers: AVX2 has 16, AVX512 32. */
 #ifndef LANES
 #ifdef __AVX512F__
 #define LANES 16

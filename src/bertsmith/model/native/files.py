@@ -1,0 +1,50 @@
+"""C that was compiled when bertsmith was installed: where there was a C compiler with OpenMP, for x86.
+
+Its threads are those that torch computes with: torch is loaded first, and its packages for Linux bring the libgomp that
+this wants. Beside another OpenMP numbers are the same, but threads of two kinds are in each other's way.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import c_int64
+from importlib.util import find_spec
+
+import torch
+
+ACTIVATION_NUMBERS = {"gelu": 1, "gelu_new": 2, "relu": 3}  # as `functions.h` has them
+AVX2 = ("avx2", "fma3", "f16c")  # of a processor, by torch's names
+AVX512 = (*AVX2, "avx512_f", "avx512_bw", "avx512_dq", "avx512_vl")
+
+
+def find_native(name: str, *, needs: tuple[str, ...], layout: list[int]) -> ctypes.CDLL | None:
+    """What was compiled of `name`.c.
+
+    Args:
+        name: of the module that the file seems to be, without "_".
+        needs: what it was compiled for.
+        layout: as for `open_native`.
+
+    Returns:
+        None where it was not compiled, or the processor lacks what it was compiled for.
+    """
+    processor = torch.cpu.get_capabilities()
+    found = find_spec(f"bertsmith.model.native._{name}")
+    if found is None or found.origin is None or not all(processor.get(each) for each in needs):
+        return None
+    return open_native(found.origin, layout=layout)
+
+
+def open_native(path: str, *, layout: list[int]) -> ctypes.CDLL | None:
+    """The library at a path; None if it is for another system, or was compiled of other sources.
+
+    Args:
+        path: a file.
+        layout: what its own `layout` must say: sizes that both sides take for granted.
+    """
+    try:
+        code = ctypes.CDLL(path)
+        theirs = list((c_int64 * len(layout)).in_dll(code, "layout"))
+    except (OSError, ValueError):
+        return None
+    return code if theirs == layout else None
