@@ -21,7 +21,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from bertsmith.model.linear import Linear
-from bertsmith.model.native.files import ACTIVATION_NUMBERS, AVX2, find_native
+from bertsmith.model.native.files import ACTIVATION_NUMBERS, AVX2, AVX512_BF16, find_native
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,  # with erf, as in the paper's code
@@ -202,7 +202,9 @@ def _float32(*shape: int) -> Tensor:
 @cache
 def _code() -> ctypes.CDLL | None:
     """`passes.c`; None where it was not compiled, or the processor has no AVX2."""
-    code = find_native("passes", needs=AVX2, layout=[_BLOCKS, ctypes.sizeof(_Forward), ctypes.sizeof(_Backward)])
+    layout = [_BLOCKS, ctypes.sizeof(_Forward), ctypes.sizeof(_Backward)]
+    builds = (("passes_avx512", AVX512_BF16), ("passes", AVX2))  # the better one first
+    code = next((made for name, needs in builds if (made := find_native(name, needs=needs, layout=layout))), None)
     if code is None:
         return None
     pointer, count = c_void_p, c_int64

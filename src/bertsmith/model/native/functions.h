@@ -10,11 +10,10 @@
 
 enum { NOTHING, GELU, GELU_TANH, RELU };
 
-/* 2 to the power of x, to 3e-7 of it; below 2^-126 zero, and never more than 2^126. */
+/* 2 to the power of x, to 3e-7 of it, for x up to 126; below 2^-126 zero. */
 static inline float power_of_two(float x) {
-    const float held = x < -126.0f ? -126.0f : x > 126.0f ? 126.0f : x;
-    const float shifted = held + 12582912.0f; /* 1.5 * 2^23: no room behind the point; the last bits are the whole */
-    const float rest = held - (shifted - 12582912.0f); /* within a half */
+    const float shifted = x + 12582912.0f; /* 1.5 * 2^23: no room behind the point; the last bits are the whole */
+    const float rest = x - (shifted - 12582912.0f); /* within a half */
     int32_t whole;
     memcpy(&whole, &shifted, sizeof whole);
     const int32_t bits = (int32_t)((uint32_t)whole << 23) + 0x3f800000;
@@ -47,8 +46,8 @@ static inline float share_below(float x, float bell) {
 
 /* The same for GELU by tanh: 0.5 (1 + tanh u) is 1 over 1 + exp(-2 u). */
 static inline float tanh_share(float x) {
-    const float u = 0.79788456f * (x + 0.044715f * x * x * x);
-    return 1.0f / (1.0f + power_of_two(-2.0f * LOG2_E * u));
+    const float u = -1.5957691f * LOG2_E * (x + 0.044715f * x * x * x);
+    return 1.0f / (1.0f + power_of_two(u > 126.0f ? 126.0f : u));
 }
 
 static inline void activate(float *values, int64_t count, int activation) {
