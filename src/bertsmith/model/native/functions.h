@@ -14,9 +14,9 @@ enum { NOTHING, GELU, GELU_TANH, RELU };
 static inline float power_of_two(float x) {
     const float shifted = x + 12582912.0f; /* 1.5 * 2^23: no room behind the point; the last bits are the whole */
     const float rest = x - (shifted - 12582912.0f); /* within a half */
-    int32_t whole;
+    uint32_t whole;
     memcpy(&whole, &shifted, sizeof whole);
-    const int32_t bits = (int32_t)((uint32_t)whole << 23) + 0x3f800000;
+    const uint32_t bits = (whole << 23) + 0x3f800000;
     float scale;
     memcpy(&scale, &bits, sizeof scale);
     /* The series of 2^rest: ln(2)^k / k!. */
