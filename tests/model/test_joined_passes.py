@@ -1,5 +1,7 @@
 """The joined passes of a training step: torch's values and gradients, compiled."""
 
+from collections import Counter
+
 import pytest
 import torch
 from bert_twins import rows, tiny_bert
@@ -9,9 +11,10 @@ from torch.nn import functional as F
 from bertsmith.model import joined_passes as passes
 from bertsmith.model.joined_passes import ACTIVATIONS, activated, add_norm, softmax_in_place
 from bertsmith.model.linear import Linear
+from bertsmith.model.native import passes as native
 
 compiled = pytest.mark.skipif(
-    passes._code() is None, reason="bertsmith was installed without a C compiler, or the processor has no AVX2"
+    native.passes() is None, reason="bertsmith was installed without a C compiler, or the processor has no AVX2"
 )
 # Widths that neither vectors nor stretches divide, one row and none, fewer rows than blocks.
 SHAPES = [(3, 5, 24), (2, 40, 300), (1, 7), (0, 16), (70, 1)]
@@ -105,22 +108,37 @@ def test_softmax_bears_any_scores_and_hides_nothing_that_is_broken():
 
 @compiled
 def test_rounding_is_torchs():
-    """Of what is written as bfloat16, every kind of number."""
+    """Of every kind of number, as a LayerNorm's bias beside a weight of zero."""
     tied = torch.tensor([1.00390625, 1.01171875])  # between two neighbours: to the even one
-    odd = torch.tensor([torch.inf, -torch.inf, torch.nan, 1e-40, 3.4e38, -0.0])
-    exact = torch.cat([tied, odd, torch.randn(200), torch.randn(200) * 1e-30])
-    scores = exact.clone()
-    made = passes._Activated.apply(torch.zeros(1, len(exact), dtype=torch.bfloat16), exact, "relu")
-    wanted = scores.relu().bfloat16()[None]
-    torch.testing.assert_close(made, wanted, rtol=0, atol=1e-38, equal_nan=True)  # AVX512 makes zero of what is smaller
+    odd = torch.tensor([torch.inf, torch.nan, 1e-40, 3.4e38, 0.0])
+    bias = torch.cat([tied, odd, torch.randn(200), torch.randn(200) * 1e-30])
+    norm = nn.LayerNorm(2 * len(bias))
+    norm.weight.data.zero_()
+    norm.bias.data.copy_(torch.cat([bias, -bias]))
+    made = add_norm(torch.randn(3, len(norm.bias)).bfloat16().requires_grad_(), torch.randn(3, len(norm.bias)), norm)
+    torch.testing.assert_close(made.exact, norm.bias.expand(3, -1), rtol=0, atol=0, equal_nan=True)
+    # AVX512 makes zero of what is smaller than 2^-126.
+    torch.testing.assert_close(made.rows, made.exact.bfloat16(), rtol=0, atol=1.2e-38, equal_nan=True)
+
+
+@compiled
+def test_rows_that_do_not_vary_have_a_norm_of_nothing():
+    norm = nn.LayerNorm(768, eps=1e-12)
+    given = [torch.full((2, 768), 7.7, requires_grad=True), torch.full((2, 768), 3.3, requires_grad=True)]
+    made = add_norm(*given, norm).exact
+    assert made.abs().max() < 1e-3
+    far = torch.randn(4, 768) + 1000
+    made = add_norm(far.clone().requires_grad_(), torch.zeros(4, 768), norm)
+    torch.testing.assert_close(made.exact, norm(far), atol=2e-4, rtol=1e-4)
 
 
 @compiled
 @pytest.mark.parametrize("dtype", FORMATS)
 def test_on_any_number_of_cores_it_is_the_same_bit_for_bit(dtype):
     torch.manual_seed(3)
-    norm, threads = nn.LayerNorm(40), torch.get_num_threads()
-    values, residual, bias = torch.randn(500, 40).to(dtype), torch.randn(500, 40), torch.randn(40)
+    width = 600  # so wide that torch's sums over blocks are shared out, too
+    norm, threads = nn.LayerNorm(width), torch.get_num_threads()
+    values, residual, bias = torch.randn(500, width).to(dtype), torch.randn(500, width), torch.randn(width)
     results = []
     try:
         for count in (1, 2, 5):
@@ -155,8 +173,25 @@ def test_a_model_has_the_gradients_that_torchs_own_passes_give_it(bfloat16, monk
         hidden.float().sin().sum().backward()
         return [hidden.detach(), *(each.grad for each in bert.encoder.parameters())]
 
-    joined = step()
-    monkeypatch.setattr(passes, "_code", lambda: None)
+    called, real = Counter(), native.passes()
+
+    class Counted:
+        def __getattr__(self, name):
+            called[name] += 1
+            return getattr(real, name)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(native, "passes", Counted)
+        joined = step()
+    layers = tiny_bert().config.num_hidden_layers
+    assert called == {
+        "softmax_rows": layers,
+        "activate_rows": layers,
+        "activate_rows_backward": layers,
+        "add_norm": 2 * layers,
+        "add_norm_backward": 2 * layers,
+    }
+    monkeypatch.setattr(native, "passes", lambda: None)
     plain = step()
     for ours, theirs in zip(joined, plain, strict=True):
         if bfloat16:
@@ -173,4 +208,6 @@ def test_what_is_not_trained_or_of_another_type_goes_torchs_way():
     assert torch.equal(made.exact, norm(inputs + inputs))
     doubled = [each.double().requires_grad_() for each in (inputs, inputs)]
     assert add_norm(*doubled, norm.double()).exact.dtype == torch.float64
+    with torch.autocast("cpu", torch.float16):
+        assert activated(linear.float(), inputs.requires_grad_(), "gelu").dtype == torch.float16
     assert activated(linear.double(), doubled[0], "gelu").dtype == torch.float64

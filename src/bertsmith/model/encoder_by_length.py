@@ -1,7 +1,8 @@
 """BERT's encoder for prediction on a processor with AVX512: a short text goes the compiled way, all else torch's.
 
 A short text waits for weights and for calls, and for both the compiled way has the least to wait; many tokens are
-products, which torch's library makes faster in bfloat16.
+products, which torch's library makes faster in bfloat16. So a short text alone has not quite the numbers that it has
+among others: to rounding in float32, to bfloat16's three digits beside it. Weights are laid out for both ways.
 
 Letters: B rows of the batch, T tokens of a row.
 """

@@ -1,6 +1,6 @@
 """What a training step on a processor does between its products: one pass over memory each, where torch takes several.
 
-`native/passes.c`, compiled when bertsmith was installed. Where it was not, on a GPU, and where nothing is trained,
+`native/passes.c`, compiled when bertsmith was installed. Where it was not, on a GPU, and where no gradient is wanted,
 torch's own functions do the same.
 
 Letters: B rows of the batch, N of all places, D hidden width, F feed-forward width, A heads, Q places that ask, T that
@@ -9,10 +9,8 @@ are seen.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Mapping
-from ctypes import POINTER, Structure, c_double, c_int, c_int64, c_void_p
-from functools import cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -21,15 +19,14 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from bertsmith.model.linear import Linear
-from bertsmith.model.native.files import ACTIVATION_NUMBERS, AVX2, AVX512_BF16, find_native
+from bertsmith.model.native import passes as native
+from bertsmith.model.native.files import ACTIVATION_NUMBERS
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,  # with erf, as in the paper's code
     "gelu_new": partial(F.gelu, approximate="tanh"),
     "relu": F.relu,
 }
-_BLOCKS = 32  # in which C makes sums over rows
-_TYPES = {torch.float32: 0, torch.bfloat16: 1}  # as C numbers them
 
 
 class Hidden(NamedTuple):
@@ -53,12 +50,12 @@ def add_norm(values: Tensor, residual: Tensor, norm: nn.LayerNorm) -> Hidden:
 
 
 def activated(linear: Linear, rows: Tensor, activation: str) -> Tensor:
-    """Through a linear layer that has a bias, and an activation: (…, D) -> (…, F)."""
+    """Through a linear layer that has a bias, and an activation: (…, D) -> (…, F). Hooks on the layer are passed by."""
     if not joins(rows):
         return ACTIVATIONS[activation](linear(rows))
     values = linear.by(linear.weight, None, rows)
     if not joins(values):
-        return ACTIVATIONS[activation](values + linear.bias)
+        return ACTIVATIONS[activation](values + linear.bias.to(values.dtype))
     made: Tensor = _Activated.apply(values, linear.bias, activation)  # type: ignore[no-untyped-call]
     return made
 
@@ -70,28 +67,28 @@ def softmax_in_place(scores: Tensor, bias: Tensor | None) -> None:
         scores: (B, A, Q, T), dense.
         bias: (B, 1, Q, T), or one of (1, 1, Q, T) for all rows of the batch; or None.
     """
-    (rows, heads, asking, seen), code = scores.shape, _code()
+    (rows, heads, asking, seen), code, threads = scores.shape, native.passes(), torch.get_num_threads()
     assert code is not None
     assert scores.is_contiguous()
     if bias is not None:
         bias = bias.to(scores.dtype).expand(-1, 1, asking, seen).contiguous()
         assert len(bias) in (1, rows)
-    space = _float32(_BLOCKS, 2, seen)
+    space = _float32(threads, 2, seen)
     code.softmax_rows(
         *(scores.data_ptr(), _at(bias), 0 if bias is None else len(bias), rows, heads, asking, seen),
-        *(_TYPES[scores.dtype], space.data_ptr(), torch.get_num_threads()),
+        *(native.TYPES[scores.dtype], space.data_ptr(), threads),
     )
 
 
 def serves(values: Tensor) -> bool:
     """Whether there are compiled passes for values of this type, and where they lie."""
-    if values.device.type != "cpu" or values.dtype not in _TYPES or torch.compiler.is_compiling():
+    if values.device.type != "cpu" or values.dtype not in native.TYPES or torch.compiler.is_compiling():
         return False
-    return _code() is not None
+    return native.passes() is not None
 
 
 def joins(values: Tensor) -> bool:
-    """Whether what follows these values is joined into one pass: it is there, and they are trained."""
+    """Whether what follows these values is joined into one pass: it is there, and their gradients are wanted."""
     return values.requires_grad and serves(values)
 
 
@@ -100,12 +97,12 @@ class _Activated(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, bias: Tensor, activation: str) -> Tensor:
-        values, code = values.contiguous(), _code()
+        values, code = values.contiguous(), native.passes()
         assert code is not None
         assert values.shape[-1:] == bias.shape
         made = torch.empty_like(values)
         bias = bias.float().contiguous()
-        ctx.shape = (values.numel() // len(bias), len(bias), _TYPES[values.dtype])
+        ctx.shape = (values.numel() // len(bias), len(bias), native.TYPES[values.dtype])
         number, threads = ACTIVATION_NUMBERS[activation], torch.get_num_threads()
         code.activate_rows(values.data_ptr(), bias.data_ptr(), *ctx.shape, number, made.data_ptr(), threads)
         ctx.save_for_backward(values)
@@ -114,9 +111,10 @@ class _Activated(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
-        (slopes,), code = ctx.saved_tensors, _code()
+        (slopes,), code = ctx.saved_tensors, native.passes()
         assert code is not None
-        gradient, of_values, sums = gradient.contiguous(), torch.empty_like(slopes), _float32(_BLOCKS, ctx.shape[1])
+        gradient, of_values = gradient.contiguous(), torch.empty_like(slopes)
+        sums = _float32(native.BLOCKS, ctx.shape[1])
         code.activate_rows_backward(
             *(gradient.data_ptr(), slopes.data_ptr(), *ctx.shape),
             *(of_values.data_ptr(), sums.data_ptr(), torch.get_num_threads()),
@@ -131,16 +129,16 @@ class _AddNorm(torch.autograd.Function):
     def forward(
         ctx: Any, values: Tensor, residual: Tensor, weight: Tensor, bias: Tensor, eps: float
     ) -> tuple[Tensor, Tensor]:
-        values, residual, code = values.contiguous(), residual.contiguous(), _code()
+        values, residual, code = values.contiguous(), residual.contiguous(), native.passes()
         assert code is not None
         assert values.shape == residual.shape
         assert values.shape[-1:] == weight.shape == bias.shape
         hidden, normal = torch.empty_like(residual), torch.empty_like(residual)
         width, rounded = len(weight), None if values.dtype == torch.float32 else torch.empty_like(values)
-        ctx.shape = (values.numel() // width, width, _TYPES[values.dtype])
+        ctx.shape = (values.numel() // width, width, native.TYPES[values.dtype])
         scales = residual.new_empty(ctx.shape[0])
         given = (values, residual, weight.contiguous(), bias.contiguous(), hidden, normal, scales, rounded)
-        code.add_norm(_Forward(*map(_at, given), *ctx.shape, eps), torch.get_num_threads())
+        code.add_norm(native.AddNorm(*map(_at, given), *ctx.shape, eps), torch.get_num_threads())
         ctx.save_for_backward(normal, scales, weight)
         ctx.set_materialize_grads(False)
         return hidden, hidden.detach() if rounded is None else rounded
@@ -150,44 +148,18 @@ class _AddNorm(torch.autograd.Function):
     def backward(
         ctx: Any, of_hidden: Tensor | None, of_rounded: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None, None]:
-        (normal, scales, weight), code = ctx.saved_tensors, _code()
+        (normal, scales, weight), code = ctx.saved_tensors, native.passes()
         assert code is not None
         if of_hidden is None and of_rounded is None:
             return None, None, None, None, None
         of_residual = torch.empty_like(normal)
         of_values = None if ctx.shape[2] == 0 else torch.empty_like(normal, dtype=torch.bfloat16)
-        sums = _float32(_BLOCKS, 2, len(weight))
+        sums = _float32(native.BLOCKS, 2, len(weight))
         gradients = (None if each is None else each.contiguous() for each in (of_hidden, of_rounded))
         given = (*gradients, normal, scales, weight.contiguous(), of_residual, of_values, sums)
-        code.add_norm_backward(_Backward(*map(_at, given), *ctx.shape), torch.get_num_threads())
+        code.add_norm_backward(native.AddNormBackward(*map(_at, given), *ctx.shape), torch.get_num_threads())
         of_weight, of_bias = sums.sum(0)
         return of_residual if of_values is None else of_values, of_residual, of_weight, of_bias, None
-
-
-def _pointers(*names: str) -> list[tuple[str, Any]]:
-    return [(name, c_void_p) for name in names]
-
-
-_SHAPE: list[tuple[str, Any]] = [("rows", c_int64), ("width", c_int64), ("type", c_int64)]
-
-
-class _Forward(Structure):
-    """`AddNorm` of `passes.c`."""
-
-    _fields_ = (
-        *_pointers("values", "residual", "weight", "bias", "hidden", "normal", "scales", "rounded"),
-        *_SHAPE,
-        ("eps", c_double),
-    )
-
-
-class _Backward(Structure):
-    """`AddNormBackward` of `passes.c`."""
-
-    _fields_ = (
-        *_pointers("of_hidden", "of_rounded", "normal", "scales", "weight", "of_residual", "of_values", "sums"),
-        *_SHAPE,
-    )
 
 
 def _at(tensor: Tensor | None) -> int | None:
@@ -197,22 +169,3 @@ def _at(tensor: Tensor | None) -> int | None:
 def _float32(*shape: int) -> Tensor:
     """Room that C writes to, whatever torch's defaults are."""
     return torch.empty(shape, dtype=torch.float32, device="cpu")
-
-
-@cache
-def _code() -> ctypes.CDLL | None:
-    """`passes.c`; None where it was not compiled, or the processor has no AVX2."""
-    layout = [_BLOCKS, ctypes.sizeof(_Forward), ctypes.sizeof(_Backward)]
-    builds = (("passes_avx512", AVX512_BF16), ("passes", AVX2))  # the better one first
-    code = next((made for name, needs in builds if (made := find_native(name, needs=needs, layout=layout))), None)
-    if code is None:
-        return None
-    pointer, count = c_void_p, c_int64
-    code.activate_rows.argtypes = [pointer, pointer, count, count, count, count, pointer, c_int]
-    code.activate_rows_backward.argtypes = [pointer, pointer, count, count, count, pointer, pointer, c_int]
-    code.add_norm.argtypes = [POINTER(_Forward), c_int]
-    code.add_norm_backward.argtypes = [POINTER(_Backward), c_int]
-    code.softmax_rows.argtypes = [pointer, pointer, *[count] * 6, pointer, c_int]
-    for name in ("activate_rows", "activate_rows_backward", "add_norm", "add_norm_backward", "softmax_rows"):
-        getattr(code, name).restype = None
-    return code

@@ -156,7 +156,7 @@ class NativeEncoder(nn.Module):
         half = dtype == torch.float16 and fits_half(weight)
         (outputs, inputs), panel = weight.shape, self.panel
         filled = F.pad(weight.detach(), (0, 0, 0, -outputs % panel)).to(torch.float16 if half else torch.float32)
-        panels = filled.view(-1, panel, inputs).transpose(1, 2)  # (O, I) -> (O / 16, I, 16)
+        panels = filled.view(-1, panel, inputs).transpose(1, 2)  # (O, I) -> (O / panel, I, panel)
         bias = F.pad(bias.detach(), (0, -outputs % panel))
         return native.Product(self._keep(panels, panels.dtype), self._keep(bias), inputs, outputs, int(half))
 

@@ -145,10 +145,13 @@ static int known(const Encoder *encoder, const Batch *batch) {
     return 1;
 }
 
+enum { EDITION = 1 }; /* one more with every change of what is asked for or given */
 enum { DONE, NO_MEMORY, UNKNOWN_ID };
 
-/* For who calls to see whether both mean the same: outputs of a panel, bytes of the structures. */
-const int64_t layout[] = {PANEL, sizeof(Product), sizeof(Layer), sizeof(Embeddings), sizeof(Encoder), sizeof(Batch)};
+/* For who calls to see whether both mean the same: edition, outputs of a panel, bytes of the structures. */
+const int64_t layout[] = {
+    EDITION, PANEL, sizeof(Product), sizeof(Layer), sizeof(Embeddings), sizeof(Encoder), sizeof(Batch),
+};
 
 /* Embeddings, if there are ids, and all layers. */
 int run_encoder(const Encoder *encoder, const Batch *batch, int threads) {

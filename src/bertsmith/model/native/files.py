@@ -7,24 +7,30 @@ this wants. Beside another OpenMP numbers are the same, but threads of two kinds
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping, Sequence
 from ctypes import c_int64
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 
 ACTIVATION_NUMBERS = {"gelu": 1, "gelu_new": 2, "relu": 3}  # as `functions.h` has them
 AVX2 = ("avx2", "fma3", "f16c")  # of a processor, by torch's names
 AVX512 = (*AVX2, "avx512_f", "avx512_bw", "avx512_dq", "avx512_vl")
-AVX512_BF16 = (*AVX512, "avx512_bf16")
+AVX512_BF16 = (*AVX512, "avx512_bf16")  # which rounds to bfloat16 in one go
 
 
-def find_native(name: str, *, needs: tuple[str, ...], layout: list[int]) -> ctypes.CDLL | None:
+Functions = Mapping[str, Sequence[Any]]  # by name, the types of what each is given
+
+
+def find_native(name: str, *, needs: tuple[str, ...], layout: list[int], functions: Functions) -> ctypes.CDLL | None:
     """What was compiled of `name`.c.
 
     Args:
         name: of the module that the file seems to be, without "_".
         needs: what it was compiled for.
         layout: as for `open_native`.
+        functions: likewise.
 
     Returns:
         None where it was not compiled, or the processor lacks what it was compiled for.
@@ -33,19 +39,22 @@ def find_native(name: str, *, needs: tuple[str, ...], layout: list[int]) -> ctyp
     found = find_spec(f"bertsmith.model.native._{name}")
     if found is None or found.origin is None or not all(processor.get(each) for each in needs):
         return None
-    return open_native(found.origin, layout=layout)
+    return open_native(found.origin, layout=layout, functions=functions)
 
 
-def open_native(path: str, *, layout: list[int]) -> ctypes.CDLL | None:
-    """The library at a path; None if it is for another system, or was compiled of other sources.
+def open_native(path: str, *, layout: list[int], functions: Functions) -> ctypes.CDLL | None:
+    """The library at a path; None if it is for another system, or of another edition.
 
     Args:
         path: a file.
-        layout: what its own `layout` must say: sizes that both sides take for granted.
+        layout: what its own `layout` must say: its edition, and sizes that both sides take for granted.
+        functions: what will be called. They answer with an int, or with nothing.
     """
     try:
         code = ctypes.CDLL(path)
         theirs = list((c_int64 * len(layout)).in_dll(code, "layout"))
-    except (OSError, ValueError):
+        for name, given in functions.items():
+            getattr(code, name).argtypes = given
+    except (OSError, ValueError, AttributeError):
         return None
     return code if theirs == layout else None

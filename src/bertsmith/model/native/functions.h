@@ -47,7 +47,7 @@ static inline float share_below(float x, float bell) {
 /* The same for GELU by tanh: 0.5 (1 + tanh u) is 1 over 1 + exp(-2 u). */
 static inline float tanh_share(float x) {
     const float u = -1.5957691f * LOG2_E * (x + 0.044715f * x * x * x);
-    return 1.0f / (1.0f + power_of_two(u > 126.0f ? 126.0f : u));
+    return u > 126.0f ? 0.0f : 1.0f / (1.0f + power_of_two(u));
 }
 
 static inline void activate(float *values, int64_t count, int activation) {
@@ -64,17 +64,31 @@ static inline void activate(float *values, int64_t count, int activation) {
     }
 }
 
+/* Of a row: its mean, and one over its deviation. */
+typedef struct {
+    float mean, scale;
+} Spread;
+
+static inline Spread spread_of(const float *row, int64_t width, float eps) {
+    float total = 0.0f, rest = 0.0f, squares = 0.0f;
+#pragma omp simd reduction(+ : total)
+    for (int64_t c = 0; c < width; c++) total += row[c];
+    const float mean = total / width;
+#pragma omp simd reduction(+ : rest, squares)
+    for (int64_t c = 0; c < width; c++) {
+        const float off = row[c] - mean;
+        rest += off, squares += off * off;
+    }
+    rest /= width; /* by which rounding had the mean wrong */
+    const float variance = squares / width - rest * rest;
+    return (Spread){mean + rest, 1.0f / sqrtf((variance > 0.0f ? variance : 0.0f) + eps)};
+}
+
 /* LayerNorm of one row. */
 static inline void normalise(const float *from, int64_t width, const float *weight, const float *bias, float eps,
                              float *to) {
-    float total = 0.0f, squares = 0.0f;
-#pragma omp simd reduction(+ : total)
-    for (int64_t c = 0; c < width; c++) total += from[c];
-    const float mean = total / width;
-#pragma omp simd reduction(+ : squares)
-    for (int64_t c = 0; c < width; c++) squares += (from[c] - mean) * (from[c] - mean);
-    const float scale = 1.0f / sqrtf(squares / width + eps);
-    for (int64_t c = 0; c < width; c++) to[c] = (from[c] - mean) * scale * weight[c] + bias[c];
+    const Spread spread = spread_of(from, width, eps);
+    for (int64_t c = 0; c < width; c++) to[c] = (from[c] - spread.mean) * spread.scale * weight[c] + bias[c];
 }
 
 /* A row of scores -> the powers of two of `scale` times what they are beside the largest; what these add up to. */

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 
-from bertsmith.model.native.files import AVX2, AVX512, find_native
+from bertsmith.model.native.files import AVX2, AVX512, Functions, find_native
 
 NO_MEMORY, UNKNOWN_ID = 1, 2  # what `run_encoder` answers
 Pointers, Counts = c_void_p * 3, c_int64 * 3  # of words, segments, positions
@@ -95,6 +95,8 @@ class Build(NamedTuple):
     needs: tuple[str, ...]
 
 
+EDITION = 1  # of the function and what it is given, as C has it
+FUNCTIONS: Functions = {"run_encoder": [POINTER(Encoder), POINTER(Batch), c_int]}
 BUILDS = (Build("encoder_avx512", 32, AVX512), Build("encoder", 16, AVX2))  # the best one first
 
 
@@ -114,20 +116,14 @@ class Library(NamedTuple):
 def library() -> Library | None:
     """The best of what was compiled; None where nothing was, or the processor lacks what it was compiled for."""
     for name, panel, needs in BUILDS:
-        if code := find_native(name, needs=needs, layout=layout(panel)):
-            return library_of(code, panel)
+        if code := find_native(name, needs=needs, layout=layout(panel), functions=FUNCTIONS):
+            return Library(code, panel)
     return None
 
 
 def layout(panel: int) -> list[int]:
     """What `encoder.c` says of itself, with so many outputs a panel."""
-    return [panel] + [ctypes.sizeof(each) for each in (Product, Layer, Embeddings, Encoder, Batch)]
-
-
-def library_of(code: ctypes.CDLL, panel: int) -> Library:
-    """What was opened, ready to be called."""
-    code.run_encoder.argtypes, code.run_encoder.restype = [POINTER(Encoder), POINTER(Batch), c_int], c_int
-    return Library(code, panel)
+    return [EDITION, panel] + [ctypes.sizeof(each) for each in (Product, Layer, Embeddings, Encoder, Batch)]
 
 
 def run(encoder: Encoder, batch: Batch) -> None:

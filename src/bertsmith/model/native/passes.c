@@ -12,9 +12,11 @@ Letters: N rows, D values of a row; B rows of a batch, A heads, Q places that as
 #include "functions.h"
 
 enum { FLOAT32, BFLOAT16 };
-enum { BLOCKS = 32, STRETCH = 256 };
+enum { EDITION = 1 }; /* one more with every change of what is asked for or given */
+enum { BLOCKS = 64, STRETCH = 256 };
 
 #define IN_BLOCKS _Pragma("omp parallel for schedule(dynamic) num_threads(threads)") for
+#define IN_ROWS _Pragma("omp parallel for schedule(static) num_threads(threads)") for
 
 /* Where a block of things begins. */
 static inline int64_t begin(int64_t things, int64_t block) { return things * block / BLOCKS; }
@@ -76,27 +78,26 @@ static inline void activate_and_derive(float *restrict values, int64_t count, in
         break;
     case RELU:
         for (int64_t c = 0; c < count; c++) {
-            slopes[c] = values[c] > 0.0f ? 1.0f : 0.0f;
+            slopes[c] = values[c] <= 0.0f ? 0.0f : 1.0f;
             values[c] = values[c] < 0.0f ? 0.0f : values[c];
         }
         break;
     }
 }
 
-/* (N, D) and a bias (D,) or NULL -> the activation of their sum; its derivatives, which take the values' place. */
+/* (N, D) and a bias (D,) -> the activation of their sum; its derivatives, which take the values' place. */
 void activate_rows(void *values, const float *bias, int64_t rows, int64_t width, int64_t type, int64_t activation,
                    void *activated, int threads) {
-    IN_BLOCKS(int64_t block = 0; block < BLOCKS; block++)
-        for (int64_t r = begin(rows, block); r < begin(rows, block + 1); r++)
-            for (int64_t c = 0; c < width; c += STRETCH) {
-                const int64_t count = width - c < STRETCH ? width - c : STRETCH;
-                float row[STRETCH], slopes[STRETCH];
-                read_values(values, type, r * width + c, count, row);
-                if (bias) add(bias + c, count, row);
-                activate_and_derive(row, count, activation, slopes);
-                write_values(row, count, activated, type, r * width + c);
-                write_values(slopes, count, values, type, r * width + c);
-            }
+    IN_ROWS(int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < width; c += STRETCH) {
+            const int64_t count = width - c < STRETCH ? width - c : STRETCH;
+            float row[STRETCH], slopes[STRETCH];
+            read_values(values, type, r * width + c, count, row);
+            add(bias + c, count, row);
+            activate_and_derive(row, count, activation, slopes);
+            write_values(row, count, activated, type, r * width + c);
+            write_values(slopes, count, values, type, r * width + c);
+        }
 }
 
 /* Gradients (N, D) of what was activated, and the derivatives -> of the values; `sums`, (BLOCKS, D): over the rows. */
@@ -128,24 +129,18 @@ typedef struct {
 
 void add_norm(const AddNorm *step, int threads) {
     const int64_t width = step->width;
-    IN_BLOCKS(int64_t block = 0; block < BLOCKS; block++) {
-        for (int64_t r = begin(step->rows, block); r < begin(step->rows, block + 1); r++) {
-            const int64_t first = r * width;
-            float *normal = step->normal + first, *hidden = step->hidden + first, total = 0.0f, squares = 0.0f;
-            read_values(step->values, step->type, first, width, hidden);
-            const float *residual = step->residual + first;
-#pragma omp simd reduction(+ : total)
-            for (int64_t c = 0; c < width; c++) total += hidden[c] += residual[c];
-            const float mean = total / width;
-#pragma omp simd reduction(+ : squares)
-            for (int64_t c = 0; c < width; c++) squares += (hidden[c] - mean) * (hidden[c] - mean);
-            const float scale = step->scales[r] = 1.0f / sqrtf(squares / width + (float)step->eps);
-            for (int64_t c = 0; c < width; c++) {
-                normal[c] = (hidden[c] - mean) * scale;
-                hidden[c] = normal[c] * step->weight[c] + step->bias[c];
-            }
-            if (step->rounded) write_values(hidden, width, step->rounded, step->type, first);
+    IN_ROWS(int64_t r = 0; r < step->rows; r++) {
+        const int64_t first = r * width;
+        float *normal = step->normal + first, *hidden = step->hidden + first;
+        read_values(step->values, step->type, first, width, hidden);
+        add(step->residual + first, width, hidden);
+        const Spread spread = spread_of(hidden, width, (float)step->eps);
+        step->scales[r] = spread.scale;
+        for (int64_t c = 0; c < width; c++) {
+            normal[c] = (hidden[c] - spread.mean) * spread.scale;
+            hidden[c] = normal[c] * step->weight[c] + step->bias[c];
         }
+        if (step->rounded) write_values(hidden, width, step->rounded, step->type, first);
     }
 }
 
@@ -188,25 +183,22 @@ void add_norm_backward(const AddNormBackward *step, int threads) {
     }
 }
 
-/* Scores (B, A, Q, T) plus a bias, (1 or B, 1, Q, T) or NULL -> their softmax, in place. `space`: (BLOCKS, 2, T). */
+/* Scores (B, A, Q, T) plus a bias, (1 or B, 1, Q, T) or NULL -> their softmax, in place. `space`: (threads, 2, T). */
 void softmax_rows(void *scores, const void *bias, int64_t biases, int64_t batch, int64_t heads, int64_t queries,
                   int64_t tokens, int64_t type, float *space, int threads) {
-    const int64_t rows = batch * heads * queries;
-    IN_BLOCKS(int64_t block = 0; block < BLOCKS; block++) {
-        float *row = space + block * 2 * tokens, *other = row + tokens;
-        for (int64_t r = begin(rows, block); r < begin(rows, block + 1); r++) {
-            read_values(scores, type, r * tokens, tokens, row);
-            if (bias) {
-                const int64_t of_bias = r / (heads * queries) % biases * queries + r % queries;
-                read_values(bias, type, of_bias * tokens, tokens, other);
-                add(other, tokens, row);
-            }
-            const float share = 1.0f / powers(row, tokens, LOG2_E);
-            for (int64_t c = 0; c < tokens; c++) row[c] *= share;
-            write_values(row, tokens, scores, type, r * tokens);
+    IN_ROWS(int64_t r = 0; r < batch * heads * queries; r++) {
+        float *row = space + omp_get_thread_num() * 2 * tokens, *other = row + tokens;
+        read_values(scores, type, r * tokens, tokens, row);
+        if (bias) {
+            const int64_t of_bias = r / (heads * queries) % biases * queries + r % queries;
+            read_values(bias, type, of_bias * tokens, tokens, other);
+            add(other, tokens, row);
         }
+        const float share = 1.0f / powers(row, tokens, LOG2_E);
+        for (int64_t c = 0; c < tokens; c++) row[c] *= share;
+        write_values(row, tokens, scores, type, r * tokens);
     }
 }
 
-/* For who calls to see whether both mean the same: blocks, bytes of the structures. */
-const int64_t layout[] = {BLOCKS, sizeof(AddNorm), sizeof(AddNormBackward)};
+/* For who calls to see whether both mean the same: the edition, blocks, bytes of the structures. */
+const int64_t layout[] = {EDITION, BLOCKS, sizeof(AddNorm), sizeof(AddNormBackward)};

@@ -48,7 +48,7 @@ static inline __attribute__((always_inline)) Vector vector_at(const void *panel,
         return values;
     }
     const uint16_t *from = (const uint16_t *)panel + at;
-#ifdef __AVX512F__
+#if LANES == 16 && defined __AVX512F__
     const __m512 wide = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)from));
     memcpy(&values, &wide, sizeof values);
 #else
