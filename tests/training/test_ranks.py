@@ -56,7 +56,8 @@ def curve(out: Path) -> list[dict[str, Any]]:
 def assert_same_curve(one: list[dict[str, Any]], two: list[dict[str, Any]], steps: int) -> None:
     assert [record["step"] for record in one] == [record["step"] for record in two] == list(range(1, steps + 1))
     assert [record["tokens"] for record in one] == [record["tokens"] for record in two]
-    np.testing.assert_allclose([r["loss"] for r in one], [r["loss"] for r in two], rtol=5e-6)
+    # Sums in another order: rounding, which fifty steps carry on to 1e-6 to 6e-6.
+    np.testing.assert_allclose([r["loss"] for r in one], [r["loss"] for r in two], rtol=2e-5)
 
 
 def test_two_ranks_have_the_loss_curve_of_one(tmp_path: Path) -> None:
