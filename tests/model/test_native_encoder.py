@@ -17,6 +17,7 @@ from bertsmith.model.encoder_by_length import SHORT_TOKENS, EncoderByLength
 from bertsmith.model.flat_encoder import FlatEncoder
 from bertsmith.model.native import files
 from bertsmith.model.native import library as native
+from bertsmith.model.native.passes import passes
 from bertsmith.model.native_encoder import NativeEncoder, native_serves, native_serves_short
 
 there = pytest.mark.skipif(native.library() is None, reason="bertsmith was installed without a C compiler, or no AVX2")
@@ -63,6 +64,7 @@ SHAPES = [{}, {"hidden_size": 60, "num_attention_heads": 3, "intermediate_size":
 @pytest.mark.skipif(not torch.cpu.get_capabilities().get("avx2"), reason="the processor has no AVX2")
 def test_where_there_is_a_compiler_it_is_compiled():
     assert native.library() is not None, "install bertsmith again: pip install -e ."
+    assert passes() is not None, "install bertsmith again: pip install -e ."
 
 
 @compiled
