@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from bertsmith.model import joined_passes as passes
-from bertsmith.model.joined_passes import ACTIVATIONS, activated, add_norm, softmax_in_place
+from bertsmith.model.activations import ACTIVATIONS
+from bertsmith.model.joined_passes import activated, add_norm, softmax_in_place
 from bertsmith.model.linear import Linear
 from bertsmith.model.native import passes as native
 

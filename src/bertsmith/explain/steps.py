@@ -13,9 +13,9 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from bertsmith.model.activations import ACTIVATIONS
 from bertsmith.model.bert import Bert
 from bertsmith.model.encoder import Embeddings, Layer
-from bertsmith.model.joined_passes import ACTIVATIONS
 from bertsmith.model.modern_encoder import ModernEmbeddings, ModernEncoder, ModernLayer, Shared
 from bertsmith.model.rotary import rotate
 

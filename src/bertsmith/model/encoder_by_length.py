@@ -19,8 +19,8 @@ from bertsmith.model.encoder import BertEncoder
 from bertsmith.model.flat_encoder import FlatEncoder
 from bertsmith.model.native_encoder import NativeEncoder
 
-# Up to so many tokens, padding counted in. By the processor and not by a measurement, so that a model answers alike
-# whenever it is opened.
+# Up to so many tokens, padding counted in. By the processor and not by a measurement at the start, so that a model
+# answers alike whenever it is opened; and so far by arithmetic alone, see bench/RESULTS.md.
 SHORT_TOKENS = 16
 
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bertsmith.config import HeadConfig, ModelConfig
+from bertsmith.model.activations import ACTIVATIONS
 from bertsmith.model.dropout import Dropout
-from bertsmith.model.joined_passes import ACTIVATIONS
 from bertsmith.model.linear import Linear
 
 

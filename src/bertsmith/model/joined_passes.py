@@ -9,24 +9,15 @@ are seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 
+from bertsmith.model.activations import ACTIVATIONS, NUMBERS
 from bertsmith.model.linear import Linear
 from bertsmith.model.native import passes as native
-from bertsmith.model.native.files import ACTIVATION_NUMBERS
-
-ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "gelu": F.gelu,  # with erf, as in the paper's code
-    "gelu_new": partial(F.gelu, approximate="tanh"),
-    "relu": F.relu,
-}
 
 
 class Hidden(NamedTuple):
@@ -103,7 +94,7 @@ class _Activated(torch.autograd.Function):
         made = torch.empty_like(values)
         bias = bias.float().contiguous()
         ctx.shape = (values.numel() // len(bias), len(bias), native.TYPES[values.dtype])
-        number, threads = ACTIVATION_NUMBERS[activation], torch.get_num_threads()
+        number, threads = NUMBERS[activation], torch.get_num_threads()
         code.activate_rows(values.data_ptr(), bias.data_ptr(), *ctx.shape, number, made.data_ptr(), threads)
         ctx.save_for_backward(values)
         return made

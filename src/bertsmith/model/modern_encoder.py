@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from bertsmith.config import ModelConfig
+from bertsmith.model.activations import ACTIVATIONS
 from bertsmith.model.attention import SelfAttention, Sight, at_places, scores_dtype, sight_of
 from bertsmith.model.dropout import Dropout
 from bertsmith.model.encoder import check_length, embedding_table
-from bertsmith.model.joined_passes import ACTIVATIONS
 from bertsmith.model.linear import Linear
 from bertsmith.model.rotary import Rotary, rotary
 

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bertsmith.config import ModelConfig
+from bertsmith.model.activations import NUMBERS
 from bertsmith.model.encoder import BertEncoder, Layer
 from bertsmith.model.flat_tokens import FlatTokens, flat_tokens
 from bertsmith.model.half import fits_half
 from bertsmith.model.native import library as native
-from bertsmith.model.native.files import ACTIVATION_NUMBERS
 from bertsmith.model.packed import avx2_alone
 
 
@@ -137,7 +137,7 @@ class NativeEncoder(nn.Module):
             width=self.config.hidden_size,
             heads=self.config.num_attention_heads,
             inner=self.config.intermediate_size,
-            activation=ACTIVATION_NUMBERS[self.config.hidden_act],
+            activation=NUMBERS[self.config.hidden_act],
             eps=self.config.layer_norm_eps,
         )
 

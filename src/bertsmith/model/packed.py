@@ -13,12 +13,14 @@ Letters: N tokens, I inputs, O outputs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import cache
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from bertsmith.model.activations import ACTIVATIONS
 
 After = Literal["none", "relu", "gelu", "gelu_new"]
 
@@ -27,9 +29,9 @@ _FEW_ROWS = 64  # up to which the packed product is the faster one with AVX2 alo
 # What follows the product: oneDNN's name, which of its ways, and the same without it.
 _AFTER: Mapping[After, tuple[str, str, Callable[[Tensor], Tensor]]] = {
     "none": ("none", "", lambda values: values),
-    "relu": ("relu", "", F.relu),
-    "gelu": ("gelu", "none", F.gelu),
-    "gelu_new": ("gelu", "tanh", partial(F.gelu, approximate="tanh")),
+    "relu": ("relu", "", ACTIVATIONS["relu"]),
+    "gelu": ("gelu", "none", ACTIVATIONS["gelu"]),
+    "gelu_new": ("gelu", "tanh", ACTIVATIONS["gelu_new"]),
 }
 
 

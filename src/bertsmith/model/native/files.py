@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 
-ACTIVATION_NUMBERS = {"gelu": 1, "gelu_new": 2, "relu": 3}  # as `functions.h` has them
 AVX2 = ("avx2", "fma3", "f16c")  # of a processor, by torch's names
 AVX512 = (*AVX2, "avx512_f", "avx512_bw", "avx512_dq", "avx512_vl")
 AVX512_BF16 = (*AVX512, "avx512_bf16")  # which rounds to bfloat16 in one go
