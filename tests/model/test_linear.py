@@ -46,8 +46,10 @@ def test_values_and_gradients_are_those_of_torch(one_dnn, bias):
 
 
 @pytest.mark.parametrize("outputs", [1, linear._RUN, 2 * linear._RUN + 3])
-def test_more_outputs_than_are_asked_for_at_once_are_all_there(monkeypatch, outputs):
+@pytest.mark.parametrize("narrow", [True, False])
+def test_more_outputs_than_are_asked_for_at_once_are_all_there(monkeypatch, outputs, narrow):
     monkeypatch.setattr(linear, "_serves", lambda dtype: False)
+    monkeypatch.setattr(linear, "is_narrow", lambda dtype: narrow)
     rows, weight, bias = torch.randn(7, INPUTS), torch.randn(outputs, INPUTS), torch.randn(outputs)
     expected = nn.functional.linear(rows, weight, bias)
     torch.testing.assert_close(linear.linear(rows, weight, bias), expected, rtol=1e-5, atol=1e-5)

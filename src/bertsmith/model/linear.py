@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from bertsmith.model.packed import is_narrow
 from bertsmith.model.tiles import gradients_in_tiles, in_tiles
 
-# Outputs that MKL is asked for at once: for a whole vocabulary at once it takes a third longer, see bench/RESULTS.md.
+# Outputs that MKL is asked for at once, with AVX2 alone: for a whole vocabulary at once it takes a third longer there,
+# see bench/RESULTS.md.
 _RUN = 512
 
 
@@ -51,10 +53,10 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     Returns:
         (N, O).
     """
-    if rows.device.type != "cpu":
-        return F.linear(rows, weight, bias)
-    if _serves(rows.dtype):
+    if rows.device.type == "cpu" and _serves(rows.dtype):
         return _one_dnn(_dense(rows), weight, bias)
+    if rows.device.type != "cpu" or not is_narrow(rows.dtype):
+        return F.linear(rows, weight, bias)
     made = rows.new_empty(len(rows), len(weight))
     for columns, *of_run in zip(*(torch.split(each, _RUN) for each in (made.t(), weight, bias)), strict=True):
         columns.t().copy_(F.linear(rows, *of_run))
