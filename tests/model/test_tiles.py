@@ -1,21 +1,31 @@
-"""What is done otherwise with AMX gives the same numbers; it runs on any processor here."""
+"""Products in tiles give the numbers of plain ones; most of this needs a processor with AMX."""
+
+import ctypes
 
 import pytest
 import torch
 
 from bertsmith.model import linear, tiles
+from bertsmith.model.activations import ACTIVATIONS
 from bertsmith.model.linear import Linear
-from bertsmith.model.tiles import gradients_in_tiles, in_tiles
+from bertsmith.model.native import tiles as native
+from bertsmith.model.tiles import (
+    in_tiles,
+    multiply,
+    multiply_and_activate,
+    multiply_by_slopes,
+    powers_of_product,
+    tiles_serve,
+)
 
-WIDE, NARROW, SQUARE = (530, 1600), (1600, 530), (520, 520)  # inputs and outputs; no multiples of a block
-TOKENS = 75
+BFLOAT16 = torch.bfloat16
+# Rows, what is summed over, columns: none a multiple of a block; several stretches of sums; several strips of columns
+# with what the left has kept, and not; more rows than go together; fewer than there are threads for.
+SHAPES = [(1, 1, 1), (33, 31, 65), (70, 1100, 40), (40, 700, 1700), (5, 1500, 1601), (900, 96, 33), (2, 64, 500)]
 
-
-@pytest.fixture(params=[True, False], ids=["many", "few"])
-def many(request, monkeypatch):
-    """As of many tokens, and as of few."""
-    monkeypatch.setattr(tiles, "_MANY", TOKENS if request.param else TOKENS + 1)
-    return request.param
+needs_tiles = pytest.mark.skipif(
+    not tiles_serve(torch.empty(1, dtype=BFLOAT16)), reason="no compiled products in tiles"
+)
 
 
 @pytest.fixture
@@ -37,47 +47,185 @@ def test_tiles_are_of_processors_with_amx_and_of_bfloat16(processor, has, dtype,
     assert in_tiles(dtype) is there
 
 
+def operands(rows, inner, columns):
+    generator = torch.Generator().manual_seed(rows + inner + columns)
+    left, right = (torch.randn(shape, generator=generator) for shape in ((rows, inner), (inner, columns)))
+    return left, right / inner**0.5, torch.randn(columns, generator=generator)
+
+
+def exactly(left, right):
+    return left.bfloat16().double() @ right.bfloat16().double()
+
+
+def turned(matrix):
+    """The same values, each column dense."""
+    return matrix.t().contiguous().t()
+
+
+def near(made, wanted):
+    """To the rounding of the type, and of sums in float32."""
+    share = 2**-8 if made.dtype == BFLOAT16 else 2e-6
+    torch.testing.assert_close(made.double(), wanted, rtol=share, atol=share * wanted.abs().max().item() / 4)
+
+
+@needs_tiles
+@pytest.mark.parametrize("dtype", [torch.float32, BFLOAT16])
+@pytest.mark.parametrize("way", ["as it is", "turned", "bfloat16", "bfloat16, turned", "gaps"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_products_are_those_of_plain_matrices_however_they_lie(shape, way, dtype):
+    left, right, bias = operands(*shape)
+    wanted = exactly(left, right)
+    if "bfloat16" in way:
+        left, right = left.bfloat16(), right.bfloat16()
+    if "turned" in way:
+        left, right = turned(left), turned(right)
+    if way == "gaps":
+        wide = torch.full((len(left), left.shape[1] + 3), float("nan"))
+        wide[:, : left.shape[1]] = left
+        left = wide[:, : left.shape[1]]
+    near(multiply(left, right, dtype=dtype), wanted)
+    near(multiply(left, right, dtype=dtype, bias=bias), wanted + bias.double())
+
+
+@needs_tiles
+@pytest.mark.parametrize("shape", SHAPES)
+def test_threads_do_not_change_a_number(shape, monkeypatch):
+    left, right, _ = operands(*shape)
+    slopes = torch.randn(shape[0], shape[2]).bfloat16()
+
+    def numbers(threads):
+        monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+        return multiply(left, right, dtype=torch.float32), *multiply_by_slopes(left, right, slopes)
+
+    for one, many in zip(numbers(1), numbers(5), strict=True):
+        assert torch.equal(one, many)
+
+
+@needs_tiles
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu"])
+def test_an_activation_and_its_derivatives_come_with_the_product(shape, activation):
+    left, right, bias = operands(*shape)
+    made = multiply_and_activate(left, right, bias, activation)
+    values = (exactly(left, right) + bias.double()).requires_grad_()
+    wanted = ACTIVATIONS[activation](values)
+    (slopes,) = torch.autograd.grad(wanted.sum(), values)
+    sure = (values.abs() > 1e-5).detach()  # where a sum of float32 tells relu's sides
+    near(made.values, wanted.detach())
+    near(made.slopes[sure], slopes[sure])
+
+
+@needs_tiles
+@pytest.mark.parametrize("shape", SHAPES)
+def test_products_by_slopes_are_summed_up_before_they_are_rounded(shape):
+    left, right, _ = operands(*shape)
+    slopes = torch.randn(shape[0], shape[2]).bfloat16()
+    made, totals = multiply_by_slopes(left, right, slopes)
+    wanted = exactly(left, right) * slopes.double()
+    near(made, wanted)
+    near(totals, wanted.sum(0))
+
+
+@needs_tiles
+@pytest.mark.parametrize("shape", SHAPES)
+def test_powers_of_a_product_are_summed_up_before_they_are_rounded(shape):
+    left, right, _ = operands(*shape)
+    bias = torch.randn(shape[0]) * 3
+    made, totals = powers_of_product(left, right, bias)
+    wanted = (exactly(left, right) + bias.double()[:, None]).exp2()
+    near(made, wanted)
+    near(totals, wanted.sum(0))
+
+
+@needs_tiles
+def test_powers_without_measure_are_told_by_their_sums():
+    left, right = torch.ones(4, 1), torch.ones(1, 2)
+    for bias, power in ((500.0, 2.0**126), (-500.0, 0.0), (-float("inf"), 0.0), (float("nan"), float("nan"))):
+        made, totals = powers_of_product(left, right, torch.full((4,), bias))
+        torch.testing.assert_close(made.float(), torch.full((4, 2), power), equal_nan=True)
+        torch.testing.assert_close(totals, made.float().sum(0), equal_nan=True)  # of large ones infinite
+
+
+@needs_tiles
+def test_nothing_to_multiply_is_zero_or_the_bias():
+    bias = torch.arange(3.0)
+    assert torch.equal(multiply(torch.ones(2, 0), torch.ones(0, 3), dtype=torch.float32), torch.zeros(2, 3))
+    assert torch.equal(
+        multiply(torch.ones(2, 0), torch.ones(0, 3), dtype=BFLOAT16, bias=bias).float(), bias.expand(2, 3)
+    )
+    assert multiply(torch.ones(0, 4), torch.ones(4, 3), dtype=torch.float32).shape == (0, 3)
+    made, totals = multiply_by_slopes(torch.ones(0, 4), torch.ones(4, 3), torch.ones(0, 3, dtype=BFLOAT16))
+    assert made.shape == (0, 3)
+    assert torch.equal(totals, torch.zeros(3))
+
+
+@needs_tiles
+def test_what_lies_beside_a_result_is_left_alone():
+    """Rows and columns beyond the last whole block are computed, but not written."""
+    left, right, _ = operands(33, 40, 35)
+    for dtype in (torch.float32, BFLOAT16):
+        whole = torch.full((40, 48), 7.0, dtype=dtype)
+        tiles._run(native.AS_IT_IS, left, right, whole[:33, :35])
+        assert (whole[33:] == 7).all()
+        assert (whole[:, 35:] == 7).all()
+        near(whole[:33, :35], exactly(left, right))
+
+
+@needs_tiles
+def test_a_product_that_finds_no_memory_says_so(monkeypatch):
+    class Full:
+        @staticmethod
+        def multiply_in_tiles(product, threads):
+            return 1
+
+    monkeypatch.setattr(native, "tiles", lambda: Full)
+    with pytest.raises(MemoryError, match="4 x 3 by 3 x 2"):
+        multiply(torch.ones(4, 3), torch.ones(3, 2), dtype=torch.float32)
+
+
+@needs_tiles
+def test_another_library_may_use_tiles_in_between():
+    """Each sets up tiles as it needs them."""
+    left, right, _ = operands(64, 64, 64)
+    first = multiply(left, right, dtype=torch.float32)
+    for _ in range(3):
+        near(left.bfloat16() @ right.bfloat16(), exactly(left, right))
+        assert torch.equal(multiply(left, right, dtype=torch.float32), first)
+
+
+def test_without_what_was_compiled_or_the_processor_there_are_none(monkeypatch):
+    native.tiles.cache_clear()
+    monkeypatch.setattr(native, "find_native", lambda *given, **options: None)
+    assert native.tiles() is None
+    assert not tiles_serve(torch.empty(1, dtype=BFLOAT16))
+    native.tiles.cache_clear()
+
+
+def test_where_the_system_permits_no_tiles_there_are_none(monkeypatch):
+    native.tiles.cache_clear()
+    refuses = ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 1)
+    monkeypatch.setattr(native, "find_native", lambda *given, **options: type("Code", (), {"permit_tiles": refuses}))
+    assert native.tiles() is None
+    native.tiles.cache_clear()
+
+
+def gradients_of(layer, rows):
+    layer.zero_grad()
+    given = rows.clone().requires_grad_()
+    with torch.autocast("cpu", dtype=BFLOAT16):
+        made = layer(given)
+    made.float().sin().sum().backward()
+    return [made, given.grad, *(each.grad for each in layer.parameters())]
+
+
+@needs_tiles
 @pytest.mark.parametrize("biased", [True, False])
-@pytest.mark.parametrize(("inputs", "outputs"), [WIDE, NARROW, SQUARE, (24, 96)])
-def test_gradients_are_those_of_plain_products(inputs, outputs, biased, many, monkeypatch):
-    # Whatever lies in memory that is taken anew does no harm.
-    empty = lambda like, *shape: torch.full(shape, float("nan"), dtype=like.dtype)  # noqa: E731
-    monkeypatch.setattr(torch.Tensor, "new_empty", empty)
-    generator = torch.Generator().manual_seed(0)
-    rows, gradient = (torch.randn(TOKENS, width, generator=generator).bfloat16() for width in (inputs, outputs))
-    of_weight, of_bias = gradients_in_tiles(gradient, rows, biased=biased)
-    assert of_weight.shape == (outputs, inputs)
-    assert of_weight.dtype == torch.bfloat16
-    exact = gradient.double().t() @ rows.double()
-    torch.testing.assert_close(of_weight.double(), exact, rtol=2**-8, atol=1e-2)
-    assert (of_bias is not None) == biased
-    if of_bias is not None:
-        torch.testing.assert_close(of_bias.double(), gradient.double().sum(0), rtol=2**-8, atol=1e-2)
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (75, 530), (4, 256), (33, 31)])
-def test_transposing_by_products_is_exact(shape):
-    matrix = torch.randn(shape).bfloat16() * 1e30
-    out = torch.empty(shape[1], shape[0] + 32, dtype=torch.bfloat16)[:, : shape[0]]
-    tiles._transpose(matrix, out)
-    assert torch.equal(out, matrix.t())
-
-
-def test_a_linear_layer_trains_alike_with_tiles(many, monkeypatch):
-    def step(there):
-        monkeypatch.setattr(linear, "in_tiles", lambda dtype: there)
-        torch.manual_seed(0)
-        layer, rows = Linear(*WIDE), torch.randn(3, 25, WIDE[0], requires_grad=True)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            layer(rows).float().sin().sum().backward()
-        return [rows.grad, layer.weight.grad, layer.bias.grad]
-
-    if not linear._serves(torch.bfloat16):
-        pytest.skip("this torch or this processor has no such products")
-    plain, transpose, transposed = step(False), tiles._transpose, []
-    monkeypatch.setattr(tiles, "_transpose", lambda *given: transposed.append(given) or transpose(*given))
-    tiled = step(True)
-    assert len(transposed) == (2 if many else 0)
-    for ours, theirs in zip(tiled, plain, strict=True):
-        assert ours.dtype == torch.float32
+def test_a_linear_layer_trains_alike_with_tiles(biased, monkeypatch):
+    torch.manual_seed(0)
+    layer, rows = Linear(130, 70, bias=biased), torch.randn(3, 25, 130)
+    tiled = gradients_of(layer, rows)
+    monkeypatch.setattr(linear, "tiles_serve", lambda values: False)
+    for ours, theirs in zip(tiled, gradients_of(layer, rows), strict=True):
+        assert ours.dtype == theirs.dtype
+        assert ours.shape == theirs.shape
         assert (ours - theirs).norm() < 0.01 * theirs.norm()

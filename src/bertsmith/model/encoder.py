@@ -12,7 +12,8 @@ from bertsmith.config import ModelConfig
 from bertsmith.errors import ShapeError
 from bertsmith.model.attention import SelfAttention, Sight, at_places, long_sequences, sight_of
 from bertsmith.model.dropout import Dropout
-from bertsmith.model.joined_passes import Hidden, activated, add_norm
+from bertsmith.model.feed_forward_step import feed_forward
+from bertsmith.model.joined_passes import Hidden, add_norm
 from bertsmith.model.linear import Linear
 
 
@@ -145,5 +146,5 @@ class Layer(nn.Module):
         seen = self.dropout(self.attention(hidden.rows, sight, places=places))
         residual = hidden.exact if places is None else at_places(hidden.exact, places)
         attended = add_norm(seen, residual, self.attention_norm)
-        fed = self.narrow(activated(self.widen, attended.rows, self.activation))  # (B, T, D) -> (B, T, F) -> (B, T, D)
+        fed = feed_forward(self.widen, self.narrow, attended.rows, self.activation)  # (B, T, D) -> (B, T, D)
         return add_norm(self.dropout(fed), attended.exact, self.feed_forward_norm)

@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from bertsmith.model.packed import is_narrow
-from bertsmith.model.tiles import gradients_in_tiles, in_tiles
+from bertsmith.model.tiles import multiply, tiles_serve
 
 # Outputs that MKL is asked for at once, with AVX2 alone: for a whole vocabulary at once it takes a third longer there,
 # see bench/RESULTS.md.
@@ -65,6 +65,8 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 def product(left: Tensor, right: Tensor) -> Tensor:
     """`left @ right` of matrices, by the faster library; for code that makes its gradients itself."""
+    if tiles_serve(left):
+        return multiply(left, right, dtype=left.dtype)
     if left.device.type == "cpu" and left.dtype == torch.float32 and _serves(torch.float32):
         return _one_dnn(_dense(left), _dense(right).t(), None)
     return left @ right
@@ -78,27 +80,33 @@ def _dense(matrix: Tensor) -> Tensor:
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.weight_dtype = weight.dtype
+        if tiles_serve(rows):
+            ctx.save_for_backward(rows, weight)
+            biases = None if bias is None else bias.float()
+            made = multiply(rows.flatten(0, -2), weight.t(), dtype=rows.dtype, bias=biases)
+            return made.view(*rows.shape[:-1], len(weight))
         cast = weight.to(rows.dtype)
         ctx.save_for_backward(rows, cast)
-        ctx.weight_dtype = weight.dtype
         return _one_dnn(rows, cast, None if bias is None else bias.to(rows.dtype))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
         rows, weight = ctx.saved_tensors
-        flat = gradient.contiguous().flatten(0, -2)  # (…, O) -> (N, O)
+        flat, inputs = gradient.contiguous().flatten(0, -2), rows.flatten(0, -2)  # (…, O) -> (N, O)
         with torch.autocast("cpu", enabled=False):
             of_rows = product(flat, weight).view(rows.shape) if ctx.needs_input_grad[0] else None
-            of_weight, of_bias = _of_parameters(flat, rows.flatten(0, -2), biased=ctx.needs_input_grad[2])
-        return of_rows, of_weight.to(ctx.weight_dtype), None if of_bias is None else of_bias.to(ctx.weight_dtype)
+            of_weight = gradient_of_weight(flat, inputs, ctx.weight_dtype)
+            of_bias = flat.sum(0).to(ctx.weight_dtype) if ctx.needs_input_grad[2] else None
+        return of_rows, of_weight, of_bias
 
 
-def _of_parameters(gradient: Tensor, rows: Tensor, *, biased: bool) -> tuple[Tensor, Tensor | None]:
-    """(N, O), (N, I) -> the gradients of the weight, (O, I), and of the bias, (O,)."""
-    if in_tiles(rows.dtype):
-        return gradients_in_tiles(gradient, rows, biased=biased)
-    return product(gradient.t(), rows), gradient.sum(0) if biased else None
+def gradient_of_weight(gradient: Tensor, rows: Tensor, dtype: torch.dtype) -> Tensor:
+    """A linear layer's, from (N, O), that of what it gave, and (N, I), what it was given: (O, I) of a type."""
+    if tiles_serve(rows) and dtype == torch.float32:
+        return multiply(gradient.t(), rows, dtype=dtype)
+    return product(gradient.t(), rows).to(dtype)
 
 
 def _one_dnn(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -1,20 +1,24 @@
-"""What is done otherwise where a processor multiplies in tiles (AMX), much faster than it does anything else.
+"""Products for training where a processor multiplies in tiles (AMX), much faster than it does anything else.
 
-Letters: N tokens, I inputs, O outputs.
+`native/tiles.c`, compiled when bertsmith was installed, reads each matrix as it lies, float32 or bfloat16, and either
+way round: weights need no copy, gradients no transposing. Where it was not compiled, oneDNN multiplies.
+
+Letters: M rows, K what is summed over, N columns.
 """
 
 from __future__ import annotations
 
+from ctypes import byref
 from functools import cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-# From so many tokens, and so wide, a transposed copy saves more than it takes; measured, see bench/RESULTS.md.
-_MANY, _WIDE = 1024, 512
-_OBLONG = 3  # times as many outputs as inputs, or the other way
-_BLOCK = 256  # columns that are transposed by one product
-_GAP = 32  # values between rows: by powers of two apart, they would compete for the same places of the cache
+from bertsmith.model.activations import NUMBERS
+from bertsmith.model.native import tiles as native
+
+_TYPES = {torch.float32: 0, torch.bfloat16: 1}
 
 
 @cache
@@ -26,46 +30,119 @@ def in_tiles(dtype: torch.dtype) -> bool:
     return dtype == torch.bfloat16 and bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
-def gradients_in_tiles(gradient: Tensor, rows: Tensor, *, biased: bool) -> tuple[Tensor, Tensor | None]:
-    """The gradients of a linear layer's weight and bias, if it has one.
+def tiles_serve(values: Tensor) -> bool:
+    """Whether there are compiled products for values of this type, and where they lie."""
+    if values.device.type != "cpu" or not in_tiles(values.dtype) or torch.compiler.is_compiling():
+        return False
+    return native.tiles() is not None
 
-    A product with the transpose of a matrix takes oneDNN half as long again as one without. Of large ones it pays to
-    transpose the smaller matrix before, and what comes of it where that lies the other way.
+
+def multiply(left: Tensor, right: Tensor, *, dtype: torch.dtype, bias: Tensor | None = None) -> Tensor:
+    """`left @ right + bias`; where `tiles_serve`.
+
+    What is float32 is rounded to bfloat16 first; sums are float32. No gradients.
 
     Args:
-        gradient: (N, O), of what the layer gave.
-        rows: (N, I), what it was given.
-        biased: whether the layer has a bias.
+        left: (M, K), float32 or bfloat16; of rows or of columns that are dense.
+        right: (K, N), likewise.
+        dtype: of the result: float32 or bfloat16.
+        bias: (N,), float32; or None.
 
     Returns:
-        (O, I), and (O,) or None, of the same type.
+        (M, N), dense.
     """
-    (tokens, outputs), inputs = gradient.shape, rows.shape[1]
-    large = tokens >= _MANY and min(outputs, inputs) >= _WIDE
-    if large and outputs >= _OBLONG * inputs:
-        turned = _gapped(rows, inputs + 1, tokens)
-        turned[inputs] = 1  # the bias is a weight whose input is one
-        _transpose(rows, turned[:inputs])
-        both = turned @ gradient  # (I + 1, N) x (N, O) -> (I + 1, O)
-        of_weight = rows.new_empty(outputs, inputs)
-        _transpose(both[:inputs], of_weight)
-        return of_weight, both[inputs] if biased else None
-    turned = gradient.t()
-    if large and inputs >= _OBLONG * outputs:
-        turned = _gapped(gradient, outputs, tokens)
-        _transpose(gradient, turned)
-    return turned @ rows, gradient.sum(0) if biased else None
+    made = left.new_empty(left.shape[0], right.shape[1], dtype=dtype)
+    if not left.shape[1]:
+        return made.zero_() if bias is None else made.copy_(bias)
+    if dtype == torch.float32 and bias is None and left.shape[0] < right.shape[1]:
+        _run(native.AS_IT_IS, right.t(), left.t(), made.t())  # the smaller one is laid out whole
+    else:
+        _run(native.AS_IT_IS, left, right, made, bias=bias)
+    return made
 
 
-def _gapped(like: Tensor, rows: int, columns: int) -> Tensor:
-    """(R, C) to be filled; what lies between its rows is zero, since a product may read it, to multiply it by zero."""
-    whole = like.new_empty(rows, columns + _GAP)
-    whole[:, columns:] = 0
-    return whole[:, :columns]
+class Activated(NamedTuple):
+    """What an activation makes of a product, and its derivatives; both (M, N) in bfloat16."""
+
+    values: Tensor
+    slopes: Tensor
 
 
-def _transpose(matrix: Tensor, out: Tensor) -> None:
-    """(R, C) -> (C, R), by products with the identity: exact for what is finite, and faster than a copy."""
-    identity = torch.eye(_BLOCK, dtype=matrix.dtype)
-    for columns, block in zip(torch.split(matrix, _BLOCK, 1), torch.split(out, _BLOCK), strict=True):
-        torch.mm(identity[: len(block), : len(block)], columns.t(), out=block)
+def multiply_and_activate(left: Tensor, right: Tensor, bias: Tensor, activation: str) -> Activated:
+    """The activation of `left @ right + bias`; as `multiply`."""
+    made = Activated(*(left.new_empty(len(left), right.shape[1], dtype=torch.bfloat16) for _ in range(2)))
+    _run(native.ACTIVATED, left, right, made.values, bias=bias, slopes=made.slopes, activation=NUMBERS[activation])
+    return made
+
+
+def multiply_by_slopes(left: Tensor, right: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
+    """`(left @ right) * slopes`; as `multiply`.
+
+    Args:
+        left: (M, K).
+        right: (K, N).
+        slopes: (M, N), bfloat16, dense.
+
+    Returns:
+        (M, N) in bfloat16, and its sums over the rows before it was rounded, (N,) in float32.
+    """
+    made, totals = torch.empty_like(slopes), _totals(left, right)
+    _run(native.SLOPED, left, right, made, slopes=slopes, totals=totals)
+    return made, totals.sum(0)
+
+
+def powers_of_product(left: Tensor, right: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Two to the power of `left @ right + bias[:, None]`; as `multiply`, but with a bias for each row, (M,).
+
+    Returns:
+        (M, N) in bfloat16, and its sums over the rows before it was rounded, (N,) in float32. A power beyond 2^126 is
+        2^126, one below 2^-126 zero.
+    """
+    made, totals = left.new_empty(len(left), right.shape[1], dtype=torch.bfloat16), _totals(left, right)
+    _run(native.POWERS, left, right, made, bias=bias, totals=totals)
+    return made, totals.sum(0)
+
+
+def _totals(left: Tensor, right: Tensor) -> Tensor:
+    """Room for sums over the rows of each block."""
+    return left.new_empty(-(-len(left) // native.BLOCK), right.shape[1], dtype=torch.float32)
+
+
+def _run(
+    ending: int,
+    left: Tensor,
+    right: Tensor,
+    made: Tensor,
+    *,
+    bias: Tensor | None = None,
+    slopes: Tensor | None = None,
+    totals: Tensor | None = None,
+    activation: int = 0,
+) -> None:
+    """`multiply_in_tiles`, which writes to `made`, and to `totals`, or the slopes of an activation."""
+    code, made_in = native.tiles(), _matrix(made)
+    assert code is not None
+    (rows, inner), columns = left.shape, right.shape[1]
+    assert right.shape[0] == inner > 0
+    assert made.shape == (rows, columns)
+    assert bias is None or (bias.dtype == torch.float32 and bias.is_contiguous())
+    assert bias is None or len(bias) == (rows if ending == native.POWERS else columns)
+    assert slopes is None or (slopes.shape == made.shape and slopes.is_contiguous() and made.is_contiguous())
+    if not made.numel():
+        return
+    product = native.TileProduct(
+        *(_matrix(left), _matrix(right), rows, columns, inner),
+        *(made_in.values, made_in.type, made_in.stride, made_in.turned),
+        *(ending, activation),
+        *(None if each is None else each.data_ptr() for each in (bias, slopes, totals)),
+    )
+    if code.multiply_in_tiles(byref(product), torch.get_num_threads()):
+        raise MemoryError(f"no memory for a product of {rows} x {inner} by {inner} x {columns}")
+
+
+def _matrix(values: Tensor) -> native.Matrix:
+    """As C reads it; the tensor must live as long."""
+    turned = values.stride(1) != 1 and values.shape[1] > 1
+    assert not turned or values.stride(0) == 1 or values.shape[0] == 1
+    stride = values.stride(1) if turned else values.stride(0)
+    return native.Matrix(values.data_ptr(), _TYPES[values.dtype], stride, int(turned))

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bertsmith.model.linear import linear, product
-from bertsmith.model.tiles import in_tiles
+from bertsmith.model.tiles import tiles_serve
 from bertsmith.tasks.tiled_cross_entropy import tiled_cross_entropy
 
 IGNORED = -100  # the label of a place that has no loss, as for `F.cross_entropy`
@@ -39,9 +39,10 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, labels: T
     """
     device = hidden.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
-    if device == "cpu" and in_tiles(dtype):
-        return tiled_cross_entropy(hidden.to(dtype), weight, bias, labels, IGNORED)
-    loss: Tensor = _LinearCrossEntropy.apply(hidden.to(dtype), weight, bias, labels)  # type: ignore[no-untyped-call]
+    hidden = hidden.to(dtype)
+    if tiles_serve(hidden):
+        return tiled_cross_entropy(hidden, weight, bias, labels, IGNORED)
+    loss: Tensor = _LinearCrossEntropy.apply(hidden, weight, bias, labels)  # type: ignore[no-untyped-call]
     return loss
 
 

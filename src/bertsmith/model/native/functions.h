@@ -64,6 +64,33 @@ static inline void activate(float *values, int64_t count, int activation) {
     }
 }
 
+/* Values -> the activation's, and its derivatives. */
+static inline void activate_and_derive(float *restrict values, int64_t count, int64_t activation,
+                                       float *restrict slopes) {
+    switch (activation) {
+    case GELU:
+        for (int64_t c = 0; c < count; c++) {
+            const float x = values[c], bell = bell_curve(x), share = share_below(x, bell);
+            values[c] = x * share;
+            slopes[c] = share + x * 0.39894228f * bell;
+        }
+        break;
+    case GELU_TANH:
+        for (int64_t c = 0; c < count; c++) {
+            const float x = values[c], share = tanh_share(x);
+            values[c] = x * share;
+            slopes[c] = share + x * share * (1.0f - share) * 1.5957691f * (1.0f + 0.134145f * x * x);
+        }
+        break;
+    case RELU:
+        for (int64_t c = 0; c < count; c++) {
+            slopes[c] = values[c] <= 0.0f ? 0.0f : 1.0f;
+            values[c] = values[c] < 0.0f ? 0.0f : values[c];
+        }
+        break;
+    }
+}
+
 /* Of a row: its mean, and one over its deviation. */
 typedef struct {
     float mean, scale;

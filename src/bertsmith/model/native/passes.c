@@ -58,33 +58,6 @@ static inline void add(const float *restrict from, int64_t count, float *restric
     for (int64_t c = 0; c < count; c++) to[c] += from[c];
 }
 
-/* Values -> the activation's, and its derivatives. */
-static inline void activate_and_derive(float *restrict values, int64_t count, int64_t activation,
-                                       float *restrict slopes) {
-    switch (activation) {
-    case GELU:
-        for (int64_t c = 0; c < count; c++) {
-            const float x = values[c], bell = bell_curve(x), share = share_below(x, bell);
-            values[c] = x * share;
-            slopes[c] = share + x * 0.39894228f * bell;
-        }
-        break;
-    case GELU_TANH:
-        for (int64_t c = 0; c < count; c++) {
-            const float x = values[c], share = tanh_share(x);
-            values[c] = x * share;
-            slopes[c] = share + x * share * (1.0f - share) * 1.5957691f * (1.0f + 0.134145f * x * x);
-        }
-        break;
-    case RELU:
-        for (int64_t c = 0; c < count; c++) {
-            slopes[c] = values[c] <= 0.0f ? 0.0f : 1.0f;
-            values[c] = values[c] < 0.0f ? 0.0f : values[c];
-        }
-        break;
-    }
-}
-
 /* (N, D) and a bias (D,) -> the activation of their sum; its derivatives, which take the values' place. */
 void activate_rows(void *values, const float *bias, int64_t rows, int64_t width, int64_t type, int64_t activation,
                    void *activated, int threads) {

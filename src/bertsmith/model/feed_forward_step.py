@@ -1,0 +1,62 @@
+"""BERT's feed-forward as training computes it where a processor multiplies in tiles: activation, bias and the gradients
+of both are made while the products that they belong to are written.
+
+Letters: N tokens, D hidden width, F feed-forward width.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from bertsmith.model.joined_passes import activated
+from bertsmith.model.linear import Linear, gradient_of_weight
+from bertsmith.model.tiles import multiply, multiply_and_activate, multiply_by_slopes, tiles_serve
+
+
+def feed_forward(widen: Linear, narrow: Linear, rows: Tensor, activation: str) -> Tensor:
+    """`narrow(activation(widen(rows)))`: (…, D) -> (…, F) -> (…, D). Hooks on the layers are passed by.
+
+    Args:
+        widen: D -> F, with a bias.
+        narrow: F -> D, with a bias.
+        rows: (…, D).
+        activation: by its name.
+    """
+    weights = (widen.weight, narrow.weight)
+    rows = rows.to(torch.get_autocast_dtype("cpu")) if torch.is_autocast_enabled("cpu") else rows
+    trained = widen.training and torch.is_grad_enabled() and all(each.requires_grad for each in weights)
+    if not (trained and tiles_serve(rows)):
+        plain: Tensor = narrow(activated(widen, rows, activation))
+        return plain
+    of_both = (widen.weight, widen.bias, narrow.weight, narrow.bias)
+    made: Tensor = _FeedForward.apply(rows, *of_both, activation)  # type: ignore[no-untyped-call]
+    return made
+
+
+class _FeedForward(torch.autograd.Function):
+    """As `feed_forward`; between the products only what was activated is kept, and the activation's derivatives."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, rows: Tensor, widen: Tensor, of_widen: Tensor, narrow: Tensor, of_narrow: Tensor, activation: str
+    ) -> Tensor:
+        flat = rows.contiguous().flatten(0, -2)  # (…, D) -> (N, D)
+        inner = multiply_and_activate(flat, widen.t(), of_widen.float(), activation)
+        ctx.save_for_backward(flat, widen, narrow, *inner)
+        ctx.shape = rows.shape
+        return multiply(inner.values, narrow.t(), dtype=rows.dtype, bias=of_narrow.float()).view(rows.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor, Tensor, Tensor, None]:
+        rows, widen, narrow, values, slopes = ctx.saved_tensors
+        gradient = gradient.contiguous().flatten(0, -2)
+        of_narrow = gradient_of_weight(gradient, values, narrow.dtype)
+        of_inner, of_bias = multiply_by_slopes(gradient, narrow, slopes)
+        of_widen = gradient_of_weight(of_inner, rows, widen.dtype)
+        of_rows = multiply(of_inner, widen, dtype=rows.dtype).view(ctx.shape) if ctx.needs_input_grad[0] else None
+        return of_rows, of_widen, of_bias.to(widen.dtype), of_narrow, gradient.sum(0).to(narrow.dtype), None
