@@ -175,7 +175,7 @@ def test_a_model_has_the_gradients_that_torchs_own_passes_give_it(bfloat16, monk
         hidden.float().sin().sum().backward()
         return [hidden.detach(), *(each.grad for each in bert.encoder.parameters())]
 
-    monkeypatch.setattr(feed_forward_step, "tiles_serve", lambda values: False)  # which has an activation of its own
+    monkeypatch.setattr(feed_forward_step, "tiles_serve", lambda *values: False)  # which has an activation of its own
     called, real = Counter(), native.passes()
 
     class Counted:

@@ -224,8 +224,17 @@ def test_a_linear_layer_trains_alike_with_tiles(biased, monkeypatch):
     torch.manual_seed(0)
     layer, rows = Linear(130, 70, bias=biased), torch.randn(3, 25, 130)
     tiled = gradients_of(layer, rows)
-    monkeypatch.setattr(linear, "tiles_serve", lambda values: False)
+    monkeypatch.setattr(linear, "tiles_serve", lambda *values: False)
     for ours, theirs in zip(tiled, gradients_of(layer, rows), strict=True):
         assert ours.dtype == theirs.dtype
         assert ours.shape == theirs.shape
         assert (ours - theirs).norm() < 0.01 * theirs.norm()
+
+
+@needs_tiles
+def test_layers_of_other_types_go_the_usual_way():
+    torch.manual_seed(0)
+    layer, rows = Linear(30, 20).double(), torch.randn(5, 30).double()
+    made, _, of_weight, of_bias = gradients_of(layer, rows)
+    assert (made.dtype, of_weight.dtype, of_bias.dtype) == (BFLOAT16, torch.float64, torch.float64)
+    near(made, rows.bfloat16().double() @ layer.weight.bfloat16().double().t() + layer.bias.bfloat16().double())

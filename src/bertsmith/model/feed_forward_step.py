@@ -29,7 +29,7 @@ def feed_forward(widen: Linear, narrow: Linear, rows: Tensor, activation: str) -
     weights = (widen.weight, narrow.weight)
     rows = rows.to(torch.get_autocast_dtype("cpu")) if torch.is_autocast_enabled("cpu") else rows
     trained = widen.training and torch.is_grad_enabled() and all(each.requires_grad for each in weights)
-    if not (trained and tiles_serve(rows)):
+    if not (trained and tiles_serve(rows, *weights)):
         plain: Tensor = narrow(activated(widen, rows, activation))
         return plain
     of_both = (widen.weight, widen.bias, narrow.weight, narrow.bias)

@@ -65,7 +65,7 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 def product(left: Tensor, right: Tensor) -> Tensor:
     """`left @ right` of matrices, by the faster library; for code that makes its gradients itself."""
-    if tiles_serve(left):
+    if tiles_serve(left, right):
         return multiply(left, right, dtype=left.dtype)
     if left.device.type == "cpu" and left.dtype == torch.float32 and _serves(torch.float32):
         return _one_dnn(_dense(left), _dense(right).t(), None)
@@ -81,7 +81,7 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.weight_dtype = weight.dtype
-        if tiles_serve(rows):
+        if tiles_serve(rows, weight):
             ctx.save_for_backward(rows, weight)
             biases = None if bias is None else bias.float()
             made = multiply(rows.flatten(0, -2), weight.t(), dtype=rows.dtype, bias=biases)

@@ -30,11 +30,11 @@ def in_tiles(dtype: torch.dtype) -> bool:
     return dtype == torch.bfloat16 and bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
-def tiles_serve(values: Tensor) -> bool:
-    """Whether there are compiled products for values of this type, and where they lie."""
+def tiles_serve(values: Tensor, *beside: Tensor) -> bool:
+    """Whether there are compiled products for values of this type, and where they lie, with others beside them."""
     if values.device.type != "cpu" or not in_tiles(values.dtype) or torch.compiler.is_compiling():
         return False
-    return native.tiles() is not None
+    return all(each.dtype in _TYPES for each in beside) and native.tiles() is not None
 
 
 def multiply(left: Tensor, right: Tensor, *, dtype: torch.dtype, bias: Tensor | None = None) -> Tensor:

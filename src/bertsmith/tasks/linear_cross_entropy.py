@@ -40,7 +40,7 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, labels: T
     device = hidden.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
     hidden = hidden.to(dtype)
-    if tiles_serve(hidden):
+    if tiles_serve(hidden, weight):
         return tiled_cross_entropy(hidden, weight, bias, labels, IGNORED)
     loss: Tensor = _LinearCrossEntropy.apply(hidden, weight, bias, labels)  # type: ignore[no-untyped-call]
     return loss

@@ -1,14 +1,14 @@
 /* Products by a processor's tiles (AMX): sums in float32 of what is bfloat16, or is rounded to it on the way.
 
-A tile is 16 rows of 64 bytes. The left matrix is laid out as tiles of 16 rows by 32 values; the right one as tiles of
-32 values by 16 columns, in which pairs of values stand together. Two tiles of the left by two of the right are four of
-sums: a block, which eight registers allow for. The right matrix is laid out whole, by all threads; then each takes some
-rows of the left one, a stretch of the values to be summed at a time: that many of the right are in the first-level cache
-while those of the left pass by from the second, where the sums wait for the next stretch. What is read next is fetched
-ahead. What happens to sums that are done (bias, activation, rounding) is done between the multiplications of the next
-block, by units that would wait.
+A tile is 16 rows of 64 bytes. The left matrix is laid out as tiles of 16 rows by 32 values, the right one as tiles of
+32 values by 16 columns, in which pairs of values stand together. Two tiles of the left by two of the right make a block
+of sums; that is what eight registers allow for. The right matrix is laid out whole, by all threads. Then each takes
+some rows of the left one, and a stretch of the values to be summed at a time: so much of a panel of the right stays in
+the first-level cache while blocks of the left pass by from the second, where sums wait for the next stretch. What is
+read next is fetched ahead. What happens to sums that are done (bias, activation, rounding) is done between the
+multiplications of the next block.
 
-In what order a value's parts are added depends on the sizes alone, and not on the threads.
+In what order a value's parts are added depends on the sizes alone, not on the threads.
 
 Letters: M rows of the left, N columns of the right, K values that are summed. */
 
@@ -25,12 +25,13 @@ enum { EDITION = 2 }; /* one more with every change of what is asked for or give
 enum { DONE, NO_MEMORY };
 enum { AS_IT_IS, ACTIVATED, SLOPED, POWERS };
 
-enum { SIDE = 16, STEP = 32, BLOCK = 32 };                    /* of a tile; values of K in one; of a block */
+enum { SIDE = 16, STEP = 32, BLOCK = 32 };                          /* of a tile; values of K in it; of a block */
 enum { TILE = SIDE * STEP, PAIR = 2 * TILE, SUMS = BLOCK * BLOCK }; /* values in a tile, in two, in a block */
-enum { ROWS = 384, STRETCH = 512, COLUMNS = 768 };            /* of M, K and N at a time; measured, bench/RESULTS.md */
-enum { KEPT = 1024 };   /* values of K, up to which all of the left rows stay for the next columns */
-enum { LINE = 64 };     /* bytes that a cache moves at once */
-enum { NEAR = 1 << 13 }; /* panels by K, up to which the right matrix stays in the second-level cache */
+enum { LINE = 64 };                                                 /* bytes that a cache moves at once */
+/* Of M, N and K at a time; K up to which left rows that are laid out are kept for the next columns; panels by K up to
+which the right matrix stays in the second-level cache. Measured on two cores, see bench/RESULTS.md. */
+enum { ROWS = 384, COLUMNS = 768, STRETCH = 512, KEPT = 1024, NEAR = 8192 };
+#define MOST 126.0f /* bits of a power */
 
 typedef struct {
     const void *values;
@@ -54,8 +55,6 @@ typedef struct {
     int64_t row, column, next, rows; /* of the block; of its rows those before `next` are written */
     float totals[BLOCK];
 } Pending;
-
-#define MOST 126.0f /* bits of a power */
 
 static inline int64_t parts_of(int64_t count, int64_t most) { return (count + most - 1) / most; }
 static inline int64_t least(int64_t one, int64_t other) { return one < other ? one : other; }
@@ -117,8 +116,8 @@ static inline __attribute__((always_inline)) void lay_out_typed(const Matrix *fr
         }
     } else {
         const __mmask32 some = first_of(count - first);
-        const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6,
-                                             37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+        const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, /* pairs */
+                                             39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
         const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(SIDE));
         int64_t at = k * stride + first, left = end - k;
         for (int i = 0; i < SIDE; i++, at += 2 * stride, left -= 2) {
@@ -146,7 +145,8 @@ static inline void write_line(float *to, __mmask16 some, __m512 values) {
     else _mm512_mask_storeu_ps(to, some, values);
 }
 
-static inline __attribute__((always_inline)) void write_rounded(uint16_t *to, __mmask32 some, __m512 left, __m512 right) {
+static inline __attribute__((always_inline)) void write_rounded(uint16_t *to, __mmask32 some, __m512 left,
+                                                                __m512 right) {
     const __m512i rounded = (__m512i)_mm512_cvtne2ps_pbh(right, left);
     if (some == 0xffffffff && is_line(to)) _mm512_stream_si512((__m512i *)to, rounded);
     else _mm512_mask_storeu_epi16(to, some, rounded);
@@ -318,7 +318,9 @@ static Plan plan_of(const TileProduct *product, int threads) {
 }
 
 /* Where a stretch of K begins. */
-static inline int64_t begin_of(const Plan *plan, int64_t stretch, int64_t k) { return least(k, stretch * plan->stretch); }
+static inline int64_t begin_of(const Plan *plan, int64_t stretch, int64_t k) {
+    return least(k, stretch * plan->stretch);
+}
 
 /* Where a stretch of the right matrix's panel lies: (stretches, panels, steps, 2 tiles). */
 static inline int64_t right_at(const Plan *plan, int64_t stretch, int64_t panel, int64_t steps) {
@@ -334,50 +336,74 @@ static void lay_out_right(const TileProduct *product, const Plan *plan, int64_t 
                 right + right_at(plan, stretch, panel, steps) + (k - begin) / STEP * PAIR);
 }
 
-/* Task `task`: some rows by some columns. `left` and `sums`: room. */
-static void run_task(const TileProduct *product, const Plan *plan, int64_t task, const uint16_t *right, uint16_t *left,
-                     float *sums) {
-    const int64_t down = task / plan->tasks_across, across = task % plan->tasks_across * plan->strips;
-    const int64_t first = plan->blocks * down / plan->tasks_down, end = plan->blocks * (down + 1) / plan->tasks_down;
-    const int64_t all_strips = plan->tasks_across * plan->strips, k = product->k, rows = end - first;
-    const int64_t lines = plan->panels * k > NEAR ? parts_of(2 * PAIR / LINE, rows) : 0;
-    Pending pending = {0};
-    int64_t done = 0;
+/* What a task works on, and in. */
+typedef struct {
+    const TileProduct *product;
+    const Plan *plan;
+    const uint16_t *right;
+    uint16_t *left;
+    float *sums;
+    int64_t first, rows; /* blocks of M */
+    Pending pending;
+} Task;
+
+/* A stretch of K of the task's rows. */
+static void lay_out_left(const Task *task, int64_t begin, int64_t end, int64_t steps, uint16_t *left) {
+    const TileProduct *product = task->product;
+    for (int64_t k = begin; k < end; k += STEP)
+        for (int64_t block = 0; block < task->rows; block++)
+            lay_out(&product->left, 0, (task->first + block) * BLOCK, product->m, k, product->k,
+                    left + (block * steps + (k - begin) / STEP) * PAIR);
+}
+
+/* A stretch of K of the task's rows, by a panel: more of its sums, or the last of them. */
+static void multiply_panel(Task *task, const uint16_t *left, int64_t stretch, int64_t steps, int64_t panel,
+                           float *sums) {
+    const TileProduct *product = task->product;
+    const Plan *plan = task->plan;
+    const int several = plan->stretches > 1, last = stretch == plan->stretches - 1;
+    const uint16_t *right = task->right + right_at(plan, stretch, panel, steps);
+    const int64_t lines = plan->panels * product->k > NEAR ? parts_of(2 * PAIR / LINE, task->rows) : 0;
+    for (int64_t block = 0; block < task->rows; block++) {
+        const int64_t row = (task->first + block) * BLOCK, column = panel * BLOCK;
+        float *of_block = sums + (several ? block : (panel * task->rows + block) % 2) * SUMS;
+        const Ahead ahead = {
+            .right = (const char *)(right + steps * PAIR) + block * lines * steps * LINE,
+            .sums = several ? (const char *)(of_block + SUMS) : NULL,
+            .lines = lines,
+        };
+        if (last && product->ending == SLOPED) fetch_slopes(product, row, column);
+        multiply(product, left + block * steps * PAIR, right, steps, of_block, stretch > 0, ahead, &task->pending);
+        if (last && product->turned) write_turned(product, of_block, row, column);
+        else if (last)
+            task->pending = (Pending){ /* the one before has been written by now */
+                .sums = of_block,
+                .row = row,
+                .column = column,
+                .rows = least(BLOCK, product->m - row),
+            };
+    }
+}
+
+/* Task `number`: some rows by some strips of columns. */
+static void run_task(Task *task, int64_t number) {
+    const Plan *plan = task->plan;
+    const int64_t down = number / plan->tasks_across, across = number % plan->tasks_across * plan->strips;
+    const int64_t strips = plan->tasks_across * plan->strips, k = task->product->k;
+    task->first = plan->blocks * down / plan->tasks_down;
+    task->rows = plan->blocks * (down + 1) / plan->tasks_down - task->first;
     for (int64_t strip = across; strip < across + plan->strips; strip++)
         for (int64_t stretch = 0; stretch < plan->stretches; stretch++) {
-            const int64_t begin = begin_of(plan, stretch, k), stop = begin_of(plan, stretch + 1, k);
-            const int64_t steps = parts_of(stop - begin, STEP), last = stretch == plan->stretches - 1;
-            uint16_t *of_left = left + (plan->kept ? stretch * plan->together * plan->stretch * BLOCK : 0);
-            if (!plan->kept || strip == across)
-                for (int64_t at = begin; at < stop; at += STEP)
-                    for (int64_t block = 0; block < rows; block++)
-                        lay_out(&product->left, 0, (first + block) * BLOCK, product->m, at, k,
-                                of_left + (block * steps + (at - begin) / STEP) * PAIR);
-            const int64_t from = plan->panels * strip / all_strips, to = plan->panels * (strip + 1) / all_strips;
-            for (int64_t panel = from; panel < to; panel++)
-                for (int64_t block = 0; block < rows; block++, done++) {
-                    const uint16_t *of_right = right + right_at(plan, stretch, panel, steps);
-                    float *of_block = sums + (plan->stretches > 1 ? (panel - from) * plan->together + block : done % 2) * SUMS;
-                    const Ahead ahead = {
-                        .right = (const char *)(of_right + steps * PAIR) + block * lines * steps * LINE,
-                        .sums = plan->stretches > 1 ? (const char *)(of_block + SUMS) : NULL,
-                        .lines = lines,
-                    };
-                    if (last && product->ending == SLOPED) fetch_slopes(product, (first + block) * BLOCK, panel * BLOCK);
-                    multiply(product, of_left + block * steps * PAIR, of_right, steps, of_block, stretch > 0, ahead, &pending);
-                    if (!last) continue;
-                    if (product->turned) {
-                        write_turned(product, of_block, (first + block) * BLOCK, panel * BLOCK);
-                        continue;
-                    }
-                    pending = (Pending){ /* the one before has been written by now */
-                        .sums = of_block,
-                        .row = (first + block) * BLOCK,
-                        .column = panel * BLOCK,
-                        .rows = least(BLOCK, product->m - (first + block) * BLOCK),
-                    };
-                }
-            finish(product, &pending); /* before others take the sums' place */
+            const int64_t begin = begin_of(plan, stretch, k), end = begin_of(plan, stretch + 1, k);
+            const int64_t steps = parts_of(end - begin, STEP);
+            uint16_t *left = task->left + (plan->kept ? stretch * plan->together * plan->stretch * BLOCK : 0);
+            if (!plan->kept || strip == across) lay_out_left(task, begin, end, steps, left);
+            const int64_t from = plan->panels * strip / strips, to = plan->panels * (strip + 1) / strips;
+            for (int64_t panel = from; panel < to; panel++) {
+                float *sums = task->sums + (plan->stretches > 1 ? (panel - from) * plan->together * SUMS : 0);
+                multiply_panel(task, left, stretch, steps, panel, sums);
+            }
+            finish(task->product, &task->pending); /* before others take the sums' place */
         }
 }
 
@@ -404,12 +430,13 @@ int multiply_in_tiles(const TileProduct *product, int threads) {
             uint8_t rows[16];
         } shape = {.palette = 1, .bytes = {64, 64, 64, 64, 64, 64, 64, 64}, .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
         _tile_loadconfig(&shape);
-        const int thread = omp_get_thread_num();
+        Task task = {.product = product, .plan = &plan, .right = right};
+        task.left = left + omp_get_thread_num() * of_left;
+        task.sums = sums + omp_get_thread_num() * of_sums;
 #pragma omp for schedule(dynamic)
         for (int64_t step = 0; step < steps; step++) lay_out_right(product, &plan, step, right);
 #pragma omp for schedule(dynamic)
-        for (int64_t task = 0; task < plan.tasks_down * plan.tasks_across; task++)
-            run_task(product, &plan, task, right, left + thread * of_left, sums + thread * of_sums);
+        for (int64_t number = 0; number < plan.tasks_down * plan.tasks_across; number++) run_task(&task, number);
         _mm_sfence(); /* what went past the caches is there for all */
         _tile_release();
     }
