@@ -67,3 +67,11 @@ def test_in_float32_it_is_the_two_layers():
     pair, rows = layers(), torch.randn(7, 48)
     widened = torch.nn.functional.gelu(pair[0](rows))
     torch.testing.assert_close(feed_forward(*pair, rows, "gelu"), pair[1](widened), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_layers_of_other_types_go_the_usual_way(training):
+    pair, rows = layers().double().train(training), torch.randn(7, 48).double()
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        made = feed_forward(*pair, rows, "gelu")
+        assert torch.equal(made, pair[1](torch.nn.functional.gelu(pair[0](rows))))

@@ -22,6 +22,7 @@ BFLOAT16 = torch.bfloat16
 # Rows, what is summed over, columns: none a multiple of a block; several stretches of sums; several strips of columns
 # with what the left has kept, and not; more rows than go together; fewer than there are threads for.
 SHAPES = [(1, 1, 1), (33, 31, 65), (70, 1100, 40), (40, 700, 1700), (5, 1500, 1601), (900, 96, 33), (2, 64, 500)]
+SHAPES.append((800, 600, 1000))  # several tasks, each of several strips, and several stretches; turned likewise
 
 needs_tiles = pytest.mark.skipif(
     not tiles_serve(torch.empty(1, dtype=BFLOAT16)), reason="no compiled products in tiles"
@@ -57,6 +58,15 @@ def exactly(left, right):
     return left.bfloat16().double() @ right.bfloat16().double()
 
 
+WAYS = ["as it is", "turned", "bfloat16", "bfloat16, turned"]
+
+
+def with_gaps(matrix, step=1):
+    """The same values, rows longer than they are read, and of a row each value, or each second one."""
+    wide = torch.full((len(matrix), step * matrix.shape[1] + 3), float("nan"))[:, : step * matrix.shape[1] : step]
+    return wide.copy_(matrix)
+
+
 def turned(matrix):
     """The same values, each column dense."""
     return matrix.t().contiguous().t()
@@ -70,7 +80,7 @@ def near(made, wanted):
 
 @needs_tiles
 @pytest.mark.parametrize("dtype", [torch.float32, BFLOAT16])
-@pytest.mark.parametrize("way", ["as it is", "turned", "bfloat16", "bfloat16, turned", "gaps"])
+@pytest.mark.parametrize("way", [*WAYS, "gaps", "gaps, turned", "gaps both ways"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_products_are_those_of_plain_matrices_however_they_lie(shape, way, dtype):
     left, right, bias = operands(*shape)
@@ -80,9 +90,11 @@ def test_products_are_those_of_plain_matrices_however_they_lie(shape, way, dtype
     if "turned" in way:
         left, right = turned(left), turned(right)
     if way == "gaps":
-        wide = torch.full((len(left), left.shape[1] + 3), float("nan"))
-        wide[:, : left.shape[1]] = left
-        left = wide[:, : left.shape[1]]
+        left, right = with_gaps(left), with_gaps(right)
+    if way == "gaps, turned":
+        left, right = with_gaps(left.t()).t(), with_gaps(right.t()).t()
+    if way == "gaps both ways":
+        left, right = with_gaps(left, 2), with_gaps(right, 2)
     near(multiply(left, right, dtype=dtype), wanted)
     near(multiply(left, right, dtype=dtype, bias=bias), wanted + bias.double())
 
@@ -90,12 +102,17 @@ def test_products_are_those_of_plain_matrices_however_they_lie(shape, way, dtype
 @needs_tiles
 @pytest.mark.parametrize("shape", SHAPES)
 def test_threads_do_not_change_a_number(shape, monkeypatch):
-    left, right, _ = operands(*shape)
+    left, right, bias = operands(*shape)
     slopes = torch.randn(shape[0], shape[2]).bfloat16()
 
     def numbers(threads):
         monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-        return multiply(left, right, dtype=torch.float32), *multiply_by_slopes(left, right, slopes)
+        return [
+            multiply(left, right, dtype=torch.float32),
+            *multiply_by_slopes(left, right, slopes),
+            *multiply_and_activate(left, right, bias, "gelu"),
+            *powers_of_product(left, right, left[:, 0].contiguous()),
+        ]
 
     for one, many in zip(numbers(1), numbers(5), strict=True):
         assert torch.equal(one, many)
@@ -184,57 +201,75 @@ def test_a_product_that_finds_no_memory_says_so(monkeypatch):
 
 
 @needs_tiles
-def test_another_library_may_use_tiles_in_between():
+def test_another_library_may_use_tiles_in_between(monkeypatch):
     """Each sets up tiles as it needs them."""
-    left, right, _ = operands(64, 64, 64)
+    left, right, _ = operands(512, 512, 512)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     first = multiply(left, right, dtype=torch.float32)
     for _ in range(3):
         near(left.bfloat16() @ right.bfloat16(), exactly(left, right))
         assert torch.equal(multiply(left, right, dtype=torch.float32), first)
 
 
-def test_without_what_was_compiled_or_the_processor_there_are_none(monkeypatch):
+@pytest.fixture
+def asked_anew():
     native.tiles.cache_clear()
+    yield
+    native.tiles.cache_clear()
+
+
+@pytest.mark.usefixtures("asked_anew")
+def test_without_what_was_compiled_or_the_processor_there_are_none(monkeypatch):
     monkeypatch.setattr(native, "find_native", lambda *given, **options: None)
     assert native.tiles() is None
     assert not tiles_serve(torch.empty(1, dtype=BFLOAT16))
-    native.tiles.cache_clear()
 
 
+@pytest.mark.usefixtures("asked_anew")
 def test_where_the_system_permits_no_tiles_there_are_none(monkeypatch):
-    native.tiles.cache_clear()
     refuses = ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 1)
     monkeypatch.setattr(native, "find_native", lambda *given, **options: type("Code", (), {"permit_tiles": refuses}))
     assert native.tiles() is None
-    native.tiles.cache_clear()
 
 
-def gradients_of(layer, rows):
+def gradients_of(layer, rows, *, wanted=True):
     layer.zero_grad()
-    given = rows.clone().requires_grad_()
+    given = rows.clone().requires_grad_(wanted)
     with torch.autocast("cpu", dtype=BFLOAT16):
         made = layer(given)
-    made.float().sin().sum().backward()
-    return [made, given.grad, *(each.grad for each in layer.parameters())]
+    for _ in range(2):  # which adds up
+        made.float().sin().sum().backward(retain_graph=True)
+    return [made, *([given.grad] if wanted else []), *(each.grad for each in layer.parameters())]
 
 
 @needs_tiles
+@pytest.mark.parametrize("dtype", [torch.float32, BFLOAT16])
+@pytest.mark.parametrize("wanted", [True, False])
 @pytest.mark.parametrize("biased", [True, False])
-def test_a_linear_layer_trains_alike_with_tiles(biased, monkeypatch):
+def test_a_linear_layer_trains_alike_with_tiles(biased, wanted, dtype, monkeypatch):
     torch.manual_seed(0)
-    layer, rows = Linear(130, 70, bias=biased), torch.randn(3, 25, 130)
-    tiled = gradients_of(layer, rows)
+    layer, rows = Linear(130, 70, bias=biased).to(dtype), torch.randn(3, 25, 130).to(dtype)
+    tiled = gradients_of(layer, rows, wanted=wanted)
     monkeypatch.setattr(linear, "tiles_serve", lambda *values: False)
-    for ours, theirs in zip(tiled, gradients_of(layer, rows), strict=True):
+    for ours, theirs in zip(tiled, gradients_of(layer, rows, wanted=wanted), strict=True):
         assert ours.dtype == theirs.dtype
         assert ours.shape == theirs.shape
         assert (ours - theirs).norm() < 0.01 * theirs.norm()
 
 
 @needs_tiles
+def test_what_a_layer_made_may_be_changed_in_place():
+    layer, rows = Linear(8, 4), torch.randn(2, 3, 8)
+    with torch.autocast("cpu", dtype=BFLOAT16):
+        made = layer(rows).relu_()
+    made.float().sum().backward()
+    near(layer.bias.grad, (made > 0).double().sum((0, 1)))
+
+
+@needs_tiles
 def test_layers_of_other_types_go_the_usual_way():
     torch.manual_seed(0)
     layer, rows = Linear(30, 20).double(), torch.randn(5, 30).double()
-    made, _, of_weight, of_bias = gradients_of(layer, rows)
+    made, _, of_weight, of_bias = gradients_of(layer, rows)  # in training, where torch alone would not cast
     assert (made.dtype, of_weight.dtype, of_bias.dtype) == (BFLOAT16, torch.float64, torch.float64)
     near(made, rows.bfloat16().double() @ layer.weight.bfloat16().double().t() + layer.bias.bfloat16().double())

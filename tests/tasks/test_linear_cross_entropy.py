@@ -125,3 +125,18 @@ def test_ignored_places_have_no_loss_and_no_gradient(tiled, bfloat16):
     torch.testing.assert_close(loss, wanted, rtol=near, atol=0)
     for ours, theirs in zip(given, exact, strict=True):
         assert (ours.grad - theirs.grad).norm() <= near * theirs.grad.norm()
+
+
+def test_what_is_nearly_sure_has_a_gradient_to_the_type_s_digits(tiled):
+    """Of a probability near one little is left to learn: bfloat16 would round that away beside one."""
+    hidden, weight = torch.ones(1, 16), torch.zeros(40, 16)
+    weight[3] = 11 / 16
+    bias = torch.zeros(40, requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = linear_cross_entropy(hidden, weight, bias, torch.tensor([3]))
+    loss.backward()
+    left = 39 / (39 + torch.tensor(11.0).exp())
+    if tiled:
+        assert loss.item() == pytest.approx(left.item(), rel=0.05)
+        assert bias.grad[3].item() == pytest.approx(-left.item(), rel=0.05)
+    assert bias.grad[5].item() == pytest.approx(left.item() / 39, rel=0.05)

@@ -18,7 +18,7 @@ from bertsmith.model.tiles import multiply, multiply_and_activate, multiply_by_s
 
 
 def feed_forward(widen: Linear, narrow: Linear, rows: Tensor, activation: str) -> Tensor:
-    """`narrow(activation(widen(rows)))`: (…, D) -> (…, F) -> (…, D). Hooks on the layers are passed by.
+    """`narrow(activation(widen(rows)))`: (…, D) -> (…, F) -> (…, D). In tiles hooks on the layers are passed by.
 
     Args:
         widen: D -> F, with a bias.
@@ -27,14 +27,15 @@ def feed_forward(widen: Linear, narrow: Linear, rows: Tensor, activation: str) -
         activation: by its name.
     """
     weights = (widen.weight, narrow.weight)
-    rows = rows.to(torch.get_autocast_dtype("cpu")) if torch.is_autocast_enabled("cpu") else rows
+    cast = rows.to(torch.get_autocast_dtype("cpu")) if torch.is_autocast_enabled("cpu") else rows
     trained = widen.training and torch.is_grad_enabled() and all(each.requires_grad for each in weights)
-    if not (trained and tiles_serve(rows, *weights)):
+    if not (trained and tiles_serve(cast, *weights)):
         plain: Tensor = narrow(activated(widen, rows, activation))
         return plain
     of_both = (widen.weight, widen.bias, narrow.weight, narrow.bias)
-    made: Tensor = _FeedForward.apply(rows, *of_both, activation)  # type: ignore[no-untyped-call]
-    return made
+    flat = cast.contiguous().flatten(0, -2)  # (…, D) -> (N, D)
+    made: Tensor = _FeedForward.apply(flat, *of_both, activation)  # type: ignore[no-untyped-call]
+    return made.view(rows.shape)
 
 
 class _FeedForward(torch.autograd.Function):
@@ -44,19 +45,17 @@ class _FeedForward(torch.autograd.Function):
     def forward(
         ctx: Any, rows: Tensor, widen: Tensor, of_widen: Tensor, narrow: Tensor, of_narrow: Tensor, activation: str
     ) -> Tensor:
-        flat = rows.contiguous().flatten(0, -2)  # (…, D) -> (N, D)
-        inner = multiply_and_activate(flat, widen.t(), of_widen.float(), activation)
-        ctx.save_for_backward(flat, widen, narrow, *inner)
-        ctx.shape = rows.shape
-        return multiply(inner.values, narrow.t(), dtype=rows.dtype, bias=of_narrow.float()).view(rows.shape)
+        inner = multiply_and_activate(rows, widen.t(), of_widen.float(), activation)
+        ctx.save_for_backward(rows, widen, narrow, *inner)
+        return multiply(inner.values, narrow.t(), dtype=rows.dtype, bias=of_narrow.float())
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor, Tensor, Tensor, None]:
         rows, widen, narrow, values, slopes = ctx.saved_tensors
-        gradient = gradient.contiguous().flatten(0, -2)
+        gradient = gradient.contiguous()
         of_narrow = gradient_of_weight(gradient, values, narrow.dtype)
         of_inner, of_bias = multiply_by_slopes(gradient, narrow, slopes)
         of_widen = gradient_of_weight(of_inner, rows, widen.dtype)
-        of_rows = multiply(of_inner, widen, dtype=rows.dtype).view(ctx.shape) if ctx.needs_input_grad[0] else None
+        of_rows = multiply(of_inner, widen, dtype=rows.dtype) if ctx.needs_input_grad[0] else None
         return of_rows, of_widen, of_bias.to(widen.dtype), of_narrow, gradient.sum(0).to(narrow.dtype), None

@@ -1,4 +1,4 @@
-"""Linear layers for training on a processor, by oneDNN's products.
+"""Linear layers for training on a processor, by oneDNN's products; in tiles by our own, see `model/tiles.py`.
 
 What `F.linear` calls writes the bias into the result first and reads it again while multiplying; oneDNN has a bias of
 its own. And in float32 it calls MKL, which on AMD leaves AVX512 alone, and is the faster one without. torch has both
@@ -38,8 +38,9 @@ class Linear(nn.Linear):
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else rows.dtype
         if not (trained and rows.device.type == "cpu" and _serves(dtype)):
             return F.linear(rows, weight, bias)
-        made: Tensor = _Linear.apply(rows.to(dtype).contiguous(), weight, bias)  # type: ignore[no-untyped-call]
-        return made
+        flat = rows.to(dtype).contiguous().flatten(0, -2)  # (…, I) -> (N, I)
+        made: Tensor = _Linear.apply(flat, weight, bias)  # type: ignore[no-untyped-call]
+        return made.view(*rows.shape[:-1], len(weight))
 
 
 def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -84,8 +85,7 @@ class _Linear(torch.autograd.Function):
         if tiles_serve(rows, weight):
             ctx.save_for_backward(rows, weight)
             biases = None if bias is None else bias.float()
-            made = multiply(rows.flatten(0, -2), weight.t(), dtype=rows.dtype, bias=biases)
-            return made.view(*rows.shape[:-1], len(weight))
+            return multiply(rows, weight.t(), dtype=rows.dtype, bias=biases)
         cast = weight.to(rows.dtype)
         ctx.save_for_backward(rows, cast)
         return _one_dnn(rows, cast, None if bias is None else bias.to(rows.dtype))
@@ -94,11 +94,11 @@ class _Linear(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
         rows, weight = ctx.saved_tensors
-        flat, inputs = gradient.contiguous().flatten(0, -2), rows.flatten(0, -2)  # (…, O) -> (N, O)
+        gradient = gradient.contiguous()
         with torch.autocast("cpu", enabled=False):
-            of_rows = product(flat, weight).view(rows.shape) if ctx.needs_input_grad[0] else None
-            of_weight = gradient_of_weight(flat, inputs, ctx.weight_dtype)
-            of_bias = flat.sum(0).to(ctx.weight_dtype) if ctx.needs_input_grad[2] else None
+            of_rows = product(gradient, weight) if ctx.needs_input_grad[0] else None  # (N, O) x (O, I) -> (N, I)
+            of_weight = gradient_of_weight(gradient, rows, ctx.weight_dtype)
+            of_bias = gradient.sum(0).to(ctx.weight_dtype) if ctx.needs_input_grad[2] else None
         return of_rows, of_weight, of_bias
 
 
@@ -110,7 +110,7 @@ def gradient_of_weight(gradient: Tensor, rows: Tensor, dtype: torch.dtype) -> Te
 
 
 def _one_dnn(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """(…, I), (O, I), (O,) -> (…, O)."""
+    """(N, I), (O, I), (O,) -> (N, O)."""
     made: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
     return made
 

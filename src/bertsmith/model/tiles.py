@@ -32,7 +32,7 @@ def in_tiles(dtype: torch.dtype) -> bool:
 
 def tiles_serve(values: Tensor, *beside: Tensor) -> bool:
     """Whether there are compiled products for values of this type, and where they lie, with others beside them."""
-    if values.device.type != "cpu" or not in_tiles(values.dtype) or torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or values.device.type != "cpu" or not in_tiles(values.dtype):
         return False
     return all(each.dtype in _TYPES for each in beside) and native.tiles() is not None
 
@@ -43,7 +43,7 @@ def multiply(left: Tensor, right: Tensor, *, dtype: torch.dtype, bias: Tensor | 
     What is float32 is rounded to bfloat16 first; sums are float32. No gradients.
 
     Args:
-        left: (M, K), float32 or bfloat16; of rows or of columns that are dense.
+        left: (M, K), float32 or bfloat16; where neither its rows nor its columns are dense it is copied.
         right: (K, N), likewise.
         dtype: of the result: float32 or bfloat16.
         bias: (N,), float32; or None.
@@ -120,14 +120,18 @@ def _run(
     activation: int = 0,
 ) -> None:
     """`multiply_in_tiles`, which writes to `made`, and to `totals`, or the slopes of an activation."""
+    left, right = _dense_one_way(left), _dense_one_way(right)
     code, made_in = native.tiles(), _matrix(made)
     assert code is not None
+    plain = ending == native.AS_IT_IS and made.dtype == torch.float32 and bias is None
+    assert plain or not made_in.turned
     (rows, inner), columns = left.shape, right.shape[1]
     assert right.shape[0] == inner > 0
     assert made.shape == (rows, columns)
     assert bias is None or (bias.dtype == torch.float32 and bias.is_contiguous())
     assert bias is None or len(bias) == (rows if ending == native.POWERS else columns)
-    assert slopes is None or (slopes.shape == made.shape and slopes.is_contiguous() and made.is_contiguous())
+    assert slopes is None or (slopes.shape == made.shape and slopes.dtype == torch.bfloat16)
+    assert slopes is None or (slopes.is_contiguous() and made.is_contiguous())
     if not made.numel():
         return
     product = native.TileProduct(
@@ -138,6 +142,10 @@ def _run(
     )
     if code.multiply_in_tiles(byref(product), torch.get_num_threads()):
         raise MemoryError(f"no memory for a product of {rows} x {inner} by {inner} x {columns}")
+
+
+def _dense_one_way(values: Tensor) -> Tensor:
+    return values if 1 in values.stride() else values.contiguous()
 
 
 def _matrix(values: Tensor) -> native.Matrix:

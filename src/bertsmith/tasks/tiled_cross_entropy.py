@@ -48,12 +48,13 @@ class _Tiled(torch.autograd.Function):
         right = (weight[wanted].to(hidden.dtype).float() * columns.t()[places].float()).sum(1) + bits[wanted]
         powers, sums = powers_of_product(weight, columns, bits)  # (V, M), (M,)
         if not bool(((sums > _LEAST) & (sums < _MOST)).all()):
+            del powers
             logits = multiply(weight, columns, dtype=torch.float32).add_(bits[:, None])
             most = logits.amax(0)
             exact = logits.sub_(most).exp2_()
             powers, sums, right = exact.to(hidden.dtype), exact.sum(0), right - most[places]
         # From here on the excess over what is right, times the sum: what is right has a probability of one.
-        powers[wanted, places] = (powers[wanted, places].float() - sums[places]).to(powers.dtype)
+        powers[wanted, places] = (right.exp2() - sums[places]).to(powers.dtype)
         # Nothing where a place has no loss.
         inverse = torch.zeros_like(sums).index_copy_(0, places, 1 / sums[places])
         ctx.save_for_backward(hidden, weight, powers, inverse)

@@ -29,7 +29,8 @@ enum { SIDE = 16, STEP = 32, BLOCK = 32 };                          /* of a tile
 enum { TILE = SIDE * STEP, PAIR = 2 * TILE, SUMS = BLOCK * BLOCK }; /* values in a tile, in two, in a block */
 enum { LINE = 64 };                                                 /* bytes that a cache moves at once */
 /* Of M, N and K at a time; K up to which left rows that are laid out are kept for the next columns; panels by K up to
-which the right matrix stays in the second-level cache. Measured on two cores, see bench/RESULTS.md. */
+which the right matrix stays in the second-level cache. Chosen on two cores with 2 MB of that each, see
+bench/RESULTS.md. */
 enum { ROWS = 384, COLUMNS = 768, STRETCH = 512, KEPT = 1024, NEAR = 8192 };
 #define MOST 126.0f /* bits of a power */
 
@@ -166,7 +167,7 @@ static inline __attribute__((always_inline)) void add_to(float totals[BLOCK], __
 }
 
 /* Two to the power of 32 values; of large ones a number that is large. */
-static inline __attribute__((always_inline)) void raise(__m512 *left, __m512 *right) {
+static inline __attribute__((always_inline)) void raise_two_to(__m512 *left, __m512 *right) {
     float row[BLOCK];
     _mm512_storeu_ps(row, _mm512_min_ps(_mm512_set1_ps(MOST), *left)); /* no number stays none */
     _mm512_storeu_ps(row + SIDE, _mm512_min_ps(_mm512_set1_ps(MOST), *right));
@@ -181,11 +182,10 @@ static inline __attribute__((always_inline)) void write_rows(const TileProduct *
     const int64_t end = least(pending->rows, pending->next + count);
     const __mmask32 some = first_of(product->n - pending->column);
     const __mmask16 some_left = (__mmask16)some, some_right = (__mmask16)(some >> 16);
-    const float *bias = product->bias + pending->column;
     __m512 of_left = _mm512_setzero_ps(), of_right = _mm512_setzero_ps();
     if (product->bias && product->ending != POWERS) {
-        of_left = _mm512_maskz_loadu_ps(some_left, bias);
-        of_right = _mm512_maskz_loadu_ps(some_right, bias + SIDE);
+        of_left = _mm512_maskz_loadu_ps(some_left, product->bias + pending->column);
+        of_right = _mm512_maskz_loadu_ps(some_right, product->bias + pending->column + SIDE);
     }
     int64_t at = (pending->row + pending->next) * product->stride + pending->column;
     for (int64_t r = pending->next; r < end; r++, at += product->stride) {
@@ -207,7 +207,7 @@ static inline __attribute__((always_inline)) void write_rows(const TileProduct *
             const __m512 of_row = _mm512_set1_ps(product->bias[pending->row + r]);
             left = _mm512_add_ps(left, of_row);
             right = _mm512_add_ps(right, of_row);
-            raise(&left, &right);
+            raise_two_to(&left, &right);
             add_to(pending->totals, left, right);
         }
         if (product->type == BFLOAT16) {
@@ -260,6 +260,7 @@ typedef struct {
 static inline __attribute__((always_inline)) void multiply(const TileProduct *product, const uint16_t *left,
                                                            const uint16_t *right, int64_t steps, float *sums, int more,
                                                            Ahead ahead, Pending *pending) {
+    __asm__ volatile("" ::: "memory"); /* GCC's loads of tiles do not say that they read what was written before */
     const int64_t rows = parts_of(BLOCK, steps);
     const float *at[4] = {sums, sums + SIDE * SIDE, sums + 2 * SIDE * SIDE, sums + 3 * SIDE * SIDE};
     if (more) {
@@ -312,7 +313,7 @@ static Plan plan_of(const TileProduct *product, int threads) {
     plan.tasks_across = least(plan.panels, parts_of(threads, plan.tasks_down));
     plan.strips = parts_of(parts_of(plan.panels, plan.tasks_across), COLUMNS / BLOCK);
     plan.together = parts_of(plan.blocks, plan.tasks_down);
-    plan.panels_together = parts_of(parts_of(plan.panels, plan.tasks_across), plan.strips) + 1;
+    plan.panels_together = parts_of(plan.panels, plan.tasks_across * plan.strips);
     plan.kept = plan.strips > 1 && product->k <= KEPT;
     return plan;
 }
@@ -410,6 +411,13 @@ static void run_task(Task *task, int64_t number) {
 /* Asks the system for tiles, once for all threads; 0 if they may be used. */
 int permit_tiles(void) { return syscall(SYS_arch_prctl, 0x1023, 18) != 0; }
 
+/* Of all eight tiles, as the processor reads it. */
+static const struct {
+    uint8_t palette, start, none[14];
+    uint16_t bytes[16];
+    uint8_t rows[16];
+} SHAPE = {.palette = 1, .bytes = {64, 64, 64, 64, 64, 64, 64, 64}, .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
+
 /* The product, which is there when this returns. */
 int multiply_in_tiles(const TileProduct *product, int threads) {
     const Plan plan = plan_of(product, threads);
@@ -424,12 +432,7 @@ int multiply_in_tiles(const TileProduct *product, int threads) {
     float *sums = (float *)(left + threads * of_left);
 #pragma omp parallel num_threads(threads)
     {
-        const struct {
-            uint8_t palette, start, none[14];
-            uint16_t bytes[16];
-            uint8_t rows[16];
-        } shape = {.palette = 1, .bytes = {64, 64, 64, 64, 64, 64, 64, 64}, .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
-        _tile_loadconfig(&shape);
+        _tile_loadconfig(&SHAPE);
         Task task = {.product = product, .plan = &plan, .right = right};
         task.left = left + omp_get_thread_num() * of_left;
         task.sums = sums + omp_get_thread_num() * of_sums;
