@@ -77,6 +77,7 @@ def test_several_training_files_are_one_set(folder, tiny_bert, tmp_path, capsys)
 
 
 def test_predict_answers_words_stdin_and_files_alike(folder, capsys, monkeypatch):
+    near = 5e-3  # beside others a short text may be computed in bfloat16's three digits
     model = folder / "sentiment"
     by_words = run_json(capsys, "predict", model, "the pains", "a nurse")["predictions"]
     assert [set(each["probabilities"]) for each in by_words] == [{"bad", "good"}] * 2
@@ -84,12 +85,12 @@ def test_predict_answers_words_stdin_and_files_alike(folder, capsys, monkeypatch
     monkeypatch.setattr("sys.stdin", piped)
     answers = run_json(capsys, "predict", model, "-")["predictions"]
     assert len(answers) == 3  # answer n is that of line n
-    assert answers[0]["probabilities"] == pytest.approx(by_words[0]["probabilities"], abs=1e-6)
-    assert answers[2]["probabilities"] == pytest.approx(by_words[1]["probabilities"], abs=1e-6)
+    assert answers[0]["probabilities"] == pytest.approx(by_words[0]["probabilities"], abs=near)
+    assert answers[2]["probabilities"] == pytest.approx(by_words[1]["probabilities"], abs=near)
     by_file = run_json(capsys, "predict", model, "--file", folder / "train.csv")["predictions"]
     assert len(by_file) == 6
     assert by_file[0]["place"].endswith("train.csv, line 2")
-    assert by_file[0]["probabilities"]["bad"] == pytest.approx(by_words[0]["probabilities"]["bad"], abs=1e-6)
+    assert by_file[0]["probabilities"]["bad"] == pytest.approx(by_words[0]["probabilities"]["bad"], abs=near)
     assert main(["predict", str(model), "the pains"]) == 0
     assert "the pains" in capsys.readouterr().out
 

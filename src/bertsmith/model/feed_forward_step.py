@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from bertsmith.model.joined_passes import activated
@@ -21,21 +21,26 @@ def feed_forward(widen: Linear, narrow: Linear, rows: Tensor, activation: str) -
     """`narrow(activation(widen(rows)))`: (…, D) -> (…, F) -> (…, D). In tiles hooks on the layers are passed by.
 
     Args:
-        widen: D -> F, with a bias.
-        narrow: F -> D, with a bias.
+        widen: D -> F, with a bias; where nothing is trained another layer may stand in its place.
+        narrow: F -> D, likewise.
         rows: (…, D).
         activation: by its name.
     """
-    weights = (widen.weight, narrow.weight)
     cast = rows.to(torch.get_autocast_dtype("cpu")) if torch.is_autocast_enabled("cpu") else rows
-    trained = widen.training and torch.is_grad_enabled() and all(each.requires_grad for each in weights)
-    if not (trained and tiles_serve(cast, *weights)):
+    if not (_serves(widen, cast) and _serves(narrow, cast)):
         plain: Tensor = narrow(activated(widen, rows, activation))
         return plain
     of_both = (widen.weight, widen.bias, narrow.weight, narrow.bias)
     flat = cast.contiguous().flatten(0, -2)  # (…, D) -> (N, D)
     made: Tensor = _FeedForward.apply(flat, *of_both, activation)  # type: ignore[no-untyped-call]
     return made.view(rows.shape)
+
+
+def _serves(layer: nn.Module, rows: Tensor) -> bool:
+    """Whether it is trained, and in tiles."""
+    if not (isinstance(layer, Linear) and layer.training and torch.is_grad_enabled()):
+        return False
+    return layer.weight.requires_grad and tiles_serve(rows, layer.weight)
 
 
 class _FeedForward(torch.autograd.Function):
