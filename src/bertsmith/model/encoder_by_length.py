@@ -20,7 +20,7 @@ from bertsmith.model.flat_encoder import FlatEncoder
 from bertsmith.model.native_encoder import NativeEncoder
 
 # Up to so many tokens, padding counted in. By the processor and not by a measurement at the start, so that a model
-# answers alike whenever it is opened; and so far by arithmetic alone, see bench/RESULTS.md.
+# answers alike whenever it is opened. With AMX 13 tokens take eight tenths of torch's time, see bench/RESULTS.md.
 SHORT_TOKENS = 16
 
 
