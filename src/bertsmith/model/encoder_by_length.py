@@ -20,8 +20,9 @@ from bertsmith.model.flat_encoder import FlatEncoder
 from bertsmith.model.native_encoder import NativeEncoder
 
 # Up to so many tokens, padding counted in. By the processor and not by a measurement at the start, so that a model
-# answers alike whenever it is opened. With AMX 13 tokens take eight tenths of torch's time, see bench/RESULTS.md.
-SHORT_TOKENS = 16
+# answers alike whenever it is opened. With AMX 13 tokens take seven tenths of torch's time, 32 five
+# sixths, 64 are slower: see bench/RESULTS.md.
+SHORT_TOKENS = 32
 
 
 class EncoderByLength(nn.Module):
