@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bertsmith.inference.evaluate import answer_values
+from bertsmith.model.native_encoder import native_serves_short
 from bertsmith.server.operations import OPERATIONS
 from server.asking import ask, post
 
@@ -128,5 +129,6 @@ def test_many_at_once_each_get_their_own(models):
         else:
             given = [each["probabilities"] for each in good(response)["predictions"]]
             wanted = [shares[text].probabilities for text in islice(body["texts"], len(given))]
-            assert given == [pytest.approx(each, rel=1e-5) for each in wanted]  # to what rounding makes of company
+            near = 1e-5 if native_serves_short() else 1e-6  # a short text alone may be computed another way
+            assert given == [pytest.approx(each, rel=near) for each in wanted]
             assert len(given) == len(body["texts"])

@@ -20,8 +20,8 @@ from bertsmith.model.flat_encoder import FlatEncoder
 from bertsmith.model.native_encoder import NativeEncoder
 
 # Up to so many tokens, padding counted in. By the processor and not by a measurement at the start, so that a model
-# answers alike whenever it is opened. With AMX 13 tokens take seven tenths of torch's time, 32 five
-# sixths, 64 are slower: see bench/RESULTS.md.
+# answers alike whenever it is opened. With AMX 13 tokens take seven tenths of torch's time, 32 five sixths, and 64 are
+# slower: see bench/RESULTS.md.
 SHORT_TOKENS = 32
 
 

@@ -18,6 +18,7 @@ from torch.autograd.function import once_differentiable
 from bertsmith.model.activations import ACTIVATIONS, NUMBERS
 from bertsmith.model.linear import Linear
 from bertsmith.model.native import passes as native
+from bertsmith.model.native.files import TYPES
 
 
 class Hidden(NamedTuple):
@@ -67,13 +68,13 @@ def softmax_in_place(scores: Tensor, bias: Tensor | None) -> None:
     space = _float32(threads, 2, seen)
     code.softmax_rows(
         *(scores.data_ptr(), _at(bias), 0 if bias is None else len(bias), rows, heads, asking, seen),
-        *(native.TYPES[scores.dtype], space.data_ptr(), threads),
+        *(TYPES[scores.dtype], space.data_ptr(), threads),
     )
 
 
 def serves(values: Tensor) -> bool:
     """Whether there are compiled passes for values of this type, and where they lie."""
-    if values.device.type != "cpu" or values.dtype not in native.TYPES or torch.compiler.is_compiling():
+    if values.device.type != "cpu" or values.dtype not in TYPES or torch.compiler.is_compiling():
         return False
     return native.passes() is not None
 
@@ -93,7 +94,7 @@ class _Activated(torch.autograd.Function):
         assert values.shape[-1:] == bias.shape
         made = torch.empty_like(values)
         bias = bias.float().contiguous()
-        ctx.shape = (values.numel() // len(bias), len(bias), native.TYPES[values.dtype])
+        ctx.shape = (values.numel() // len(bias), len(bias), TYPES[values.dtype])
         number, threads = NUMBERS[activation], torch.get_num_threads()
         code.activate_rows(values.data_ptr(), bias.data_ptr(), *ctx.shape, number, made.data_ptr(), threads)
         ctx.save_for_backward(values)
@@ -126,7 +127,7 @@ class _AddNorm(torch.autograd.Function):
         assert values.shape[-1:] == weight.shape == bias.shape
         hidden, normal = torch.empty_like(residual), torch.empty_like(residual)
         width, rounded = len(weight), None if values.dtype == torch.float32 else torch.empty_like(values)
-        ctx.shape = (values.numel() // width, width, native.TYPES[values.dtype])
+        ctx.shape = (values.numel() // width, width, TYPES[values.dtype])
         scales = residual.new_empty(ctx.shape[0])
         given = (values, residual, weight.contiguous(), bias.contiguous(), hidden, normal, scales, rounded)
         code.add_norm(native.AddNorm(*map(_at, given), *ctx.shape, eps), torch.get_num_threads())

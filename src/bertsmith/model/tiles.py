@@ -17,8 +17,7 @@ from torch import Tensor
 
 from bertsmith.model.activations import NUMBERS
 from bertsmith.model.native import tiles as native
-
-_TYPES = {torch.float32: 0, torch.bfloat16: 1}
+from bertsmith.model.native.files import TYPES
 
 
 @cache
@@ -34,7 +33,7 @@ def tiles_serve(values: Tensor, *beside: Tensor) -> bool:
     """Whether there are compiled products for values of this type, and where they lie, with others beside them."""
     if torch.compiler.is_compiling() or values.device.type != "cpu" or not in_tiles(values.dtype):
         return False
-    return all(each.dtype in _TYPES for each in beside) and native.tiles() is not None
+    return all(each.dtype in TYPES for each in beside) and native.tiles() is not None
 
 
 def multiply(left: Tensor, right: Tensor, *, dtype: torch.dtype, bias: Tensor | None = None) -> Tensor:
@@ -153,4 +152,4 @@ def _matrix(values: Tensor) -> native.Matrix:
     turned = values.stride(1) != 1 and values.shape[1] > 1
     assert not turned or values.stride(0) == 1 or values.shape[0] == 1
     stride = values.stride(1) if turned else values.stride(0)
-    return native.Matrix(values.data_ptr(), _TYPES[values.dtype], stride, int(turned))
+    return native.Matrix(values.data_ptr(), TYPES[values.dtype], stride, int(turned))

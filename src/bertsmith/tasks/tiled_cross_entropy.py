@@ -69,7 +69,5 @@ class _Tiled(torch.autograd.Function):
             scaled = (hidden * inverse[:, None]).to(hidden.dtype)
             of_weight = gradient_of_weight(excess.t(), scaled, weight.dtype)  # -> (V, D)
             of_bias = torch.mv(excess, inverse.to(excess.dtype))  # (V, M) x (M,) -> (V,)
-            of_hidden = (
-                multiply(excess.t(), weight, dtype=torch.float32) * inverse[:, None]
-            )  # (M, V) x (V, D) -> (M, D)
-        return of_hidden.to(hidden.dtype), of_weight, of_bias.to(weight.dtype), None, None
+            of_hidden = multiply(excess.t(), weight, dtype=torch.float32)  # (M, V) x (V, D) -> (M, D)
+        return of_hidden.mul_(inverse[:, None]).to(hidden.dtype), of_weight, of_bias.to(weight.dtype), None, None

@@ -19,6 +19,7 @@ AVX512 = (*AVX2, "avx512_f", "avx512_bw", "avx512_dq", "avx512_vl")
 AVX512_BF16 = (*AVX512, "avx512_bf16")  # which rounds to bfloat16 in one go
 
 
+TYPES = {torch.float32: 0, torch.bfloat16: 1}  # as `functions.h` numbers them
 Functions = Mapping[str, Sequence[Any]]  # by name, the types of what each is given
 
 

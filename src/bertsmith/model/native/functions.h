@@ -1,4 +1,5 @@
-/* What stands between the products, value by value: plain loops, which the compiler turns into vectors. */
+/* What the C here shares. What stands between the products goes value by value: plain loops, which the compiler turns
+into vectors. */
 
 #pragma once
 
@@ -8,7 +9,11 @@
 
 #define LOG2_E 1.4426950408889634f
 
+enum { FLOAT32, BFLOAT16 }; /* types of values */
 enum { NOTHING, GELU, GELU_TANH, RELU };
+
+/* As many parts as are needed, of `most` each. */
+static inline int64_t parts_of(int64_t count, int64_t most) { return (count + most - 1) / most; }
 
 /* 2 to the power of x, to 3e-7 of it, for x up to 126; below 2^-126 zero. */
 static inline float power_of_two(float x) {

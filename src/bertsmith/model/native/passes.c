@@ -11,7 +11,6 @@ Letters: N rows, D values of a row; B rows of a batch, A heads, Q places that as
 
 #include "functions.h"
 
-enum { FLOAT32, BFLOAT16 };
 enum { EDITION = 1 }; /* one more with every change of what is asked for or given */
 enum { BLOCKS = 64, STRETCH = 256 };
 

@@ -7,13 +7,10 @@ from ctypes import POINTER, Structure, c_double, c_int, c_int64, c_void_p
 from functools import cache
 from typing import Any
 
-import torch
-
 from bertsmith.model.native.files import AVX2, AVX512_BF16, Functions, find_native
 
 EDITION = 1  # of the functions and what they are given, as C has it
 BLOCKS = 64  # in which sums over rows are made
-TYPES = {torch.float32: 0, torch.bfloat16: 1}
 
 
 def _pointers(*names: str) -> list[tuple[str, Any]]:

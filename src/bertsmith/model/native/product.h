@@ -102,9 +102,8 @@ OF_BOTH(7) OF_BOTH(8) OF_BOTH(9) OF_BOTH(10) OF_BOTH(11) OF_BOTH(12)
 static const Multiply MULTIPLY[2][ROWS + 1] = {{UP_TO_TWELVE(0)}, {UP_TO_TWELVE(1)}};
 #endif
 
-/* n rows in as many parts as are needed, of even size: where part `index` begins. */
+/* n rows in parts of even size: where part `index` begins. */
 static inline int64_t part(int64_t n, int64_t parts, int64_t index) { return n * index / parts; }
-static inline int64_t parts_of(int64_t n, int64_t most) { return (n + most - 1) / most; }
 
 /* Rows that are gone through together. */
 static inline int64_t rows_together(const Product *product) {

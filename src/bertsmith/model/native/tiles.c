@@ -20,7 +20,6 @@ Letters: M rows of the left, N columns of the right, K values that are summed. *
 
 #include "functions.h"
 
-enum { FLOAT32, BFLOAT16 };
 enum { EDITION = 2 }; /* one more with every change of what is asked for or given */
 enum { DONE, NO_MEMORY };
 enum { AS_IT_IS, ACTIVATED, SLOPED, POWERS };
@@ -57,7 +56,6 @@ typedef struct {
     float totals[BLOCK];
 } Pending;
 
-static inline int64_t parts_of(int64_t count, int64_t most) { return (count + most - 1) / most; }
 static inline int64_t least(int64_t one, int64_t other) { return one < other ? one : other; }
 /* The first of so many, of 32: a mask. */
 static inline __mmask32 first_of(int64_t count) {
