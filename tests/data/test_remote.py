@@ -264,6 +264,29 @@ def test_the_cache_is_bounded_shared_and_mended(
     assert crc32_of(path) == last.crc32
 
 
+def test_what_goes_again_as_it_comes_does_not_end_fetching_ahead(
+    notes: Path, tmp_path: Path, tokenizer: WordPiece, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache is shared: another process may make room between a shard's coming and its being marked as used."""
+    monkeypatch.setattr(remote_corpus, "_FETCHERS", 1)
+    url = f"memory://{tmp_path.name}/corpus"
+    prepared(notes, url, tokenizer)
+    corpus = open_place(url, cache=tmp_path / "cache", cache_gb=1.0)
+    take, lost, come = corpus.cache.take, [], threading.Event()
+
+    def takes(name: str, **given: Any) -> Path:
+        path = take(name, **given)
+        if not lost:
+            lost.append(path)
+            raise FileNotFoundError(path)
+        come.set()
+        return path
+
+    monkeypatch.setattr(corpus.cache, "take", takes)
+    corpus.ahead(corpus.shards[:2])
+    assert come.wait(30)
+
+
 def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
     cache = ShardCache(tmp_path, 250)
 

@@ -147,7 +147,7 @@ class RemoteCorpus(PreparedCorpus):
 
     def _fetch_all(self, coming: queue.SimpleQueue[ShardEntry]) -> None:
         while True:
-            with contextlib.suppress(BertsmithError):
+            with contextlib.suppress(BertsmithError, OSError):  # such as a shard that another process took out again
                 self._fetch(coming.get())
 
 
