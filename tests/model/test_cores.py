@@ -1,5 +1,8 @@
 """Batches side by side on the cores of a processor."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -34,6 +37,31 @@ def test_the_caller_s_autocast_holds(two_threads: None) -> None:
     assert set(side_by_side(dtype, range(3), CPU)) == {torch.float32}
     with torch.autocast("cpu", torch.bfloat16):
         assert set(side_by_side(dtype, range(3), CPU)) == {torch.bfloat16}
+
+
+FORKS = """
+import os
+import torch
+from bertsmith.model.cores import at_once, side_by_side
+
+def work(item):
+    return float((torch.ones(512, 512) @ torch.ones(512, 512)).sum()) + item
+
+torch.set_num_threads(2)
+cpu, here = torch.device("cpu"), [512.0**3 + item for item in range(4)]
+assert list(side_by_side(work, range(4), cpu)) == here
+child = os.fork()
+if not child:
+    found = list(side_by_side(work, range(4), cpu)) == here and at_once(cpu) == 1
+    os._exit(0 if found else 3)
+assert os.waitpid(child, 0)[1] == 0
+assert at_once(cpu) == 2
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_whose_threads_stayed_behind_computes_by_itself() -> None:
+    subprocess.run([sys.executable, "-c", FORKS], timeout=120, check=True)
 
 
 def test_an_error_reaches_the_caller(two_threads: None) -> None:

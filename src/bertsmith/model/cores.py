@@ -6,6 +6,7 @@ the longer the busier the machine is with something else.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -20,6 +21,7 @@ Made = TypeVar("Made")
 
 def at_once(device: torch.device) -> int:
     """How many batches `side_by_side` computes at once."""
+    _mind_forks()
     return torch.get_num_threads() if device.type == "cpu" else 1
 
 
@@ -41,6 +43,18 @@ def side_by_side(work: Callable[[Item], Made], items: Sequence[Item], device: to
             return work(item)
 
     return _cores(cores).map(alone, items)
+
+
+@cache
+def _mind_forks() -> None:
+    """Have a process that is forked off this one compute on one core: threads, ours and OpenMP's, are not copied."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_after_fork)
+
+
+def _after_fork() -> None:
+    _cores.cache_clear()
+    torch.set_num_threads(1)
 
 
 @cache
