@@ -211,13 +211,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as in `bertsmith … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except (BertsmithError, CycloptsError, OSError) as error:
+    except (BertsmithError, CycloptsError, OSError, MemoryError) as error:
         if debug:
             raise
         if os.environ.get("RANK", "0") != "0" and isinstance(error, InputError | StoppedError | CycloptsError):
             return FAILED  # the first rank of this run says it
         hint = " Is an option misspelt? --help lists them." if isinstance(error, UnusedCliTokensError) else ""
-        _complain(str(error) + hint)
+        _complain((str(error) or "not enough memory") + hint)
         return USAGE if isinstance(error, CycloptsError) else getattr(error, "exit_status", FAILED)
     except KeyboardInterrupt:
         if debug:

@@ -65,5 +65,5 @@ def flat_tokens(
     shape = tuple(input_ids.shape)
     if sequence_ids is None:
         return FlatTokens((words, segments, positions), None, [shape[1]] * shape[0], shape)
-    at = sequence_ids.flatten().nonzero().flatten()  # (N,)
+    at = (sequence_ids.flatten() > 0).nonzero().flatten()  # (N,)
     return FlatTokens((words[at], segments[at], positions[at]), at, sequence_lengths(sequence_ids), shape)

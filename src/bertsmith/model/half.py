@@ -64,9 +64,9 @@ def hidden_dtype(dtype: torch.dtype) -> torch.dtype:
 @cache
 def can_halve() -> bool:
     """Whether torch has this product on this machine: tried, since it is no public part of it."""
-    weight = torch.eye(16)
+    weight = torch.eye(16, dtype=torch.float32, device="cpu")  # whatever torch's defaults are
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast("cpu", enabled=False):
             return torch.equal(HalfLinear(weight, weight[0])(weight), F.linear(weight, weight, weight[0]))
     except (AttributeError, RuntimeError):  # a torch without FBGEMM, or another kind of processor
         return False
