@@ -50,5 +50,5 @@ def flash_by_hand() -> Iterator[list[Tensor]]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(varlen, "varlen_attn", collected)
-        patch.setattr("bertsmith.model.attention.flash_serves", lambda *_, width, dropped: not dropped)
+        patch.setattr("bertsmith.model.attention.can_use_flash", lambda *_, width, dropped: not dropped)
         yield made

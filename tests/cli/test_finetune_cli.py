@@ -10,7 +10,7 @@ import pytest
 from bertsmith.cli.main import main
 from bertsmith.inference.predictor import load
 from bertsmith.model.half import can_halve
-from bertsmith.model.native_encoder import native_serves_short
+from bertsmith.model.native_encoder import native_is_faster_for_short_texts
 from bertsmith.tasks.finetuning import BLOCK
 
 QUICK = ["--steps", "2", "--batch-size", "4", "--precision", "float32"]
@@ -78,7 +78,8 @@ def test_several_training_files_are_one_set(folder, tiny_bert, tmp_path, capsys)
 
 
 def test_predict_answers_words_stdin_and_files_alike(folder, capsys, monkeypatch):
-    near = 5e-3 if native_serves_short() else 1e-6  # among others a short text may have bfloat16's three digits
+    # Among others a short text may have bfloat16's three digits.
+    near = 5e-3 if native_is_faster_for_short_texts() else 1e-6
     model = folder / "sentiment"
     by_words = run_json(capsys, "predict", model, "the pains", "a nurse")["predictions"]
     assert [set(each["probabilities"]) for each in by_words] == [{"bad", "good"}] * 2

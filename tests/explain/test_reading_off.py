@@ -11,7 +11,7 @@ from bertsmith.errors import ConfigError, InputError
 from bertsmith.explain.attention import find_roles, rollout
 from bertsmith.explain.passes import looking_up
 from bertsmith.explain.reading import Token
-from bertsmith.model.joined_passes import Hidden
+from bertsmith.model.fused_passes import Hidden
 from explain.folders import HEADS, WORDS, task_folder, words_for
 
 TEXT = "The [MASK] saw a medicine in the wards."

@@ -10,7 +10,7 @@ import torch
 
 from bertsmith.config import ModelConfig
 from bertsmith.errors import ConfigError, InputError
-from bertsmith.inference.fast import fast_copy, pack_linears
+from bertsmith.inference.fast import fast_copy
 from bertsmith.inference.predictor import load
 from bertsmith.model import precision
 from bertsmith.model.bert import Bert
@@ -54,8 +54,8 @@ def test_half_weights_embed_and_fill_very_close_to_float32(tiny_bert):
 
 def test_auto_is_float16_where_there_is_avx2_alone(tiny_bert, monkeypatch):
     monkeypatch.setattr(precision, "choose_precision", lambda asked, device: "float32" if asked == "auto" else asked)
-    for narrow, there, expected in ((True, True, "float16"), (False, True, "float32"), (True, False, "float32")):
-        monkeypatch.setattr(precision, "is_narrow", lambda dtype, narrow=narrow: narrow)
+    for alone, there, expected in ((True, True, "float16"), (False, True, "float32"), (True, False, "float32")):
+        monkeypatch.setattr(precision, "avx2_alone", lambda alone=alone: alone)
         monkeypatch.setattr(precision, "can_halve", lambda there=there: there)
         assert load(tiny_bert, precision="auto").precision == expected
         assert load(tiny_bert).precision == "float32"
@@ -65,7 +65,7 @@ def test_auto_is_float16_where_there_is_avx2_alone(tiny_bert, monkeypatch):
 
 def test_auto_is_what_a_measurement_says(tiny_bert, monkeypatch):
     monkeypatch.setattr(precision, "bfloat16_is_emulated", lambda: False)
-    monkeypatch.setattr(precision, "is_narrow", lambda dtype: False)
+    monkeypatch.setattr(precision, "avx2_alone", lambda: False)
     for bfloat16_s, expected in ((1.0, "float32"), (0.1, "bfloat16")):
         measured = [1.0, bfloat16_s]
         monkeypatch.setattr(precision, "_product_seconds", lambda *formats, measured=measured: measured)
@@ -140,11 +140,15 @@ def test_the_model_itself_stays_as_it_was(tiny_bert):
     assert all(torch.equal(weight, before[name]) for name, weight in bert.state_dict().items())
 
 
+def modernbert() -> Bert:
+    shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    config = ModelConfig(architecture="modernbert", vocab_size=50, local_attention=4, **shape)
+    return Bert(config, generator=torch.Generator().manual_seed(0)).eval()
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, pytest.param(torch.float16, marks=needs_half)])
 def test_modernbert_stays_as_it_was_and_is_held_once_in_float32(dtype):
-    shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-    config = ModelConfig(architecture="modernbert", vocab_size=50, **shape)
-    bert = Bert(config, generator=torch.Generator().manual_seed(0)).eval()
+    bert = modernbert()
     before = {name: weight.clone() for name, weight in bert.state_dict().items()}
     fast = fast_copy(bert, dtype)
     assert (fast.encoder.embeddings.word.weight is bert.encoder.embeddings.word.weight) == (dtype != torch.bfloat16)
@@ -154,15 +158,26 @@ def test_modernbert_stays_as_it_was_and_is_held_once_in_float32(dtype):
 
 
 @torch.inference_mode()
-def test_any_model_computes_the_same_with_packed_layers(tiny_bert):
-    bert, _ = read_model_folder(tiny_bert)
-    ids = torch.randint(5, 100, (3, 9), generator=torch.Generator().manual_seed(0))
-    rows = {"token_type_ids": torch.zeros_like(ids), "position_ids": torch.arange(9).expand(3, 9), "sequence_ids": None}
-    exact = bert.masked_lm_logits(bert(ids, **rows)[:, 0])
-    same = pack_linears(copy.deepcopy(bert), torch.float32)
-    torch.testing.assert_close(same.masked_lm_logits(same(ids, **rows)[:, 0]), exact, atol=1e-5, rtol=1e-5)
-    low = pack_linears(copy.deepcopy(bert).bfloat16(), torch.bfloat16)
-    assert torch.nn.functional.cosine_similarity(low(ids, **rows).float(), bert(ids, **rows), dim=-1).min() > 0.999
+@pytest.mark.parametrize(
+    ("dtype", "cosine"),
+    [(torch.float32, 1.0), (torch.bfloat16, 0.999), pytest.param(torch.float16, 0.99999, marks=needs_half)],
+)
+def test_modernbert_predicts_what_the_plain_model_does(dtype, cosine):
+    bert = modernbert()
+    ids = torch.randint(5, 50, (3, 9), generator=torch.Generator().manual_seed(0))
+    lengths = torch.tensor([9, 5, 1])
+    sequence_ids = (torch.arange(9) < lengths[:, None]).long()
+    rows = {"token_type_ids": torch.zeros_like(ids), "position_ids": torch.arange(9).expand(3, 9)}
+    real = sequence_ids.bool()
+    exact, fast = bert(ids, **rows, sequence_ids=sequence_ids)[real], fast_copy(bert, dtype)
+    made = fast(ids, **rows, sequence_ids=sequence_ids)[real].float()
+    assert torch.nn.functional.cosine_similarity(made, exact, dim=-1).min() > cosine - 1e-6
+    if dtype == torch.float32:
+        torch.testing.assert_close(made, exact, atol=1e-5, rtol=1e-5)
+        logits = bert.masked_lm_logits(exact)
+        torch.testing.assert_close(fast.masked_lm_logits(made), logits, atol=1e-5, rtol=1e-5)
+    else:
+        assert (made - exact).abs().max() > 1e-6  # it is another format indeed
 
 
 def test_the_memory_that_is_kept_is_bounded(tiny_bert):

@@ -35,7 +35,7 @@ def with_gradients(attend, dtype, bias, share=0.0, seed=0, asking=9) -> list[Ten
 @pytest.mark.parametrize("tiled", [True, False])
 @pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-6), (torch.float64, 1e-12), (torch.bfloat16, 0.05)])
 def test_it_is_the_definition_forward_and_backward(dtype, near, tiled, masked, share, asking, monkeypatch):
-    monkeypatch.setattr(module, "in_tiles", lambda dtype: tiled)
+    monkeypatch.setattr(module, "has_tiles_for", lambda dtype: tiled)
     bias = attention_bias(SEQUENCES, dtype) if masked else None
     by_hand = with_gradients(attention_step, dtype, bias, share, asking=asking)
     for mine, right in zip(by_hand, with_gradients(plain_attention, dtype, bias, share, asking=asking), strict=True):

@@ -13,7 +13,7 @@ from bertsmith.errors import ConfigError, ShapeError
 from bertsmith.model import attention
 from bertsmith.model.attention import attention_bias, plain_attention
 from bertsmith.model.bert import Bert
-from bertsmith.model.joined_passes import Hidden
+from bertsmith.model.fused_passes import Hidden
 
 BERT = tiny_bert()
 PLAIN_OR_FUSED = pytest.mark.parametrize("gradients", [True, False], ids=["plain", "fused"])
@@ -87,17 +87,12 @@ def test_padding_gives_no_nan_and_no_sequence_ids_means_one_sequence_a_row(gradi
         torch.testing.assert_close(BERT(**{**full, "sequence_ids": None}), BERT(**full), atol=1e-6, rtol=1e-6)
 
 
-@pytest.mark.parametrize("few", [True, False])
 @pytest.mark.parametrize("architecture", ["bert", "modernbert"])
-def test_places_are_those_of_all_hidden_states_and_so_are_the_gradients(architecture, few, monkeypatch):
-    if few:  # so that they alone ask in the last layer
-        monkeypatch.setattr(attention, "ASKING_MULTIPLE", 1)
+def test_places_are_those_of_all_hidden_states_and_so_are_the_gradients(architecture):
     options = {"local_attention": 4} if architecture == "modernbert" else {}
     bert = Bert(ModelConfig(**TINY | options, architecture=architecture), generator=generator(0))
     batch, places = rows([9, 4, 7], 9), torch.tensor([20, 0, 3, 3, 9])  # in any order, one of them twice
     batch["position_ids"][0] = batch["position_ids"][0].flip(0)  # no two rows alike
-    calls, mix_at = [], attention.SelfAttention._mix_at
-    monkeypatch.setattr(attention.SelfAttention, "_mix_at", lambda *given: calls.append(given) or mix_at(*given))
     found = []
     for hidden in (bert(**batch, places=places), bert(**batch).flatten(0, 1)[places]):
         bert.zero_grad()
@@ -105,25 +100,12 @@ def test_places_are_those_of_all_hidden_states_and_so_are_the_gradients(architec
         found.append([hidden.detach(), *(parameter.grad for parameter in bert.encoder.parameters())])
     for mine, right in zip(*found, strict=True):
         torch.testing.assert_close(mine, right, atol=1e-5, rtol=1e-5)
-    assert len(calls) == few
 
 
-def test_rows_that_are_one_sequence_each_are_asked_at_places_too(monkeypatch):
-    monkeypatch.setattr(attention, "ASKING_MULTIPLE", 1)
+def test_rows_that_are_one_sequence_each_are_asked_at_places_too():
     batch = rows([7, 7], 7) | {"sequence_ids": None}
     places = torch.tensor([8, 2, 13])
     torch.testing.assert_close(BERT(**batch, places=places), BERT(**batch).flatten(0, 1)[places], atol=1e-6, rtol=1e-6)
-
-
-def test_each_row_is_asked_for_as_many_places(monkeypatch):
-    monkeypatch.setattr(attention, "ASKING_MULTIPLE", 2)
-    found = attention.asking_table(torch.tensor([8, 2, 13, 9]), 2, 8)
-    assert found
-    asking, slots = found
-    assert asking.tolist() == [[2, 0, 0, 0], [8, 13, 9, 8]]
-    assert asking.flatten()[slots].tolist() == [8, 2, 13, 9]
-    assert attention.asking_table(torch.tensor([8, 2, 13, 9]), 2, 7) is None
-    assert attention.asking_table(torch.tensor([], dtype=torch.int64), 2, 8) is None
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

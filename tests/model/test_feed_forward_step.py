@@ -7,11 +7,9 @@ from torch import nn
 from bertsmith.model import feed_forward_step as module
 from bertsmith.model.feed_forward_step import feed_forward
 from bertsmith.model.linear import Linear
-from bertsmith.model.tiles import tiles_serve
+from bertsmith.model.tiles import can_use_tiles
 
-needs_tiles = pytest.mark.skipif(
-    not tiles_serve(torch.empty(1, dtype=torch.bfloat16)), reason="no compiled products in tiles"
-)
+needs_tiles = pytest.mark.skipif(not can_use_tiles(torch.bfloat16), reason="no compiled products in tiles")
 
 
 def layers():
@@ -34,7 +32,7 @@ def numbers(pair, rows, activation="gelu"):
 def test_numbers_and_gradients_are_those_of_two_layers(shape, activation, monkeypatch):
     pair, rows = layers(), torch.randn(shape)
     tiled = numbers(pair, rows, activation)
-    monkeypatch.setattr(module, "tiles_serve", lambda *values: False)
+    monkeypatch.setattr(module, "can_use_tiles", lambda *given: False)
     for ours, theirs in zip(tiled, numbers(pair, rows, activation), strict=True):
         assert ours.dtype == theirs.dtype
         assert ours.shape == theirs.shape

@@ -8,7 +8,7 @@ from torch.nn.attention.varlen import varlen_attn
 
 import flash_by_hand as by_hand
 from bertsmith.model.attention import attention_bias, plain_attention
-from bertsmith.model.flash import flash_attention, flash_serves, ragged
+from bertsmith.model.flash import can_use_flash, flash_attention, ragged
 
 IDS = torch.tensor([[1, 1, 2, 2, 2, 0], [1, 1, 1, 1, 1, 1], [1, 2, 3, 0, 0, 0]])
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
@@ -24,9 +24,9 @@ def test_each_sequence_of_each_row_begins_anew_and_padding_too():
 @pytest.mark.parametrize("reach", [None, 1, 2])
 def test_it_sees_what_the_bias_lets_be_seen(reach):
     query, key, value = torch.randn(3, 3, 2, 6, 4, generator=torch.Generator().manual_seed(0))
-    sight = ragged(IDS)._replace(reach=-1 if reach is None else reach)
+    attention_mask = ragged(IDS)._replace(reach=-1 if reach is None else reach)
     with by_hand.flash_by_hand():
-        mixed = flash_attention(query, key, value, sight)
+        mixed = flash_attention(query, key, value, attention_mask)
     bias = attention_bias(IDS, torch.float32, reach=reach)
     torch.testing.assert_close(mixed, plain_attention(query, key, value, bias, 0.0), **CLOSE)
 
@@ -73,11 +73,11 @@ def test_gradients_are_the_same():
 def test_when_it_serves(monkeypatch):
     cuda, half, head = torch.device("cuda", 0), torch.bfloat16, {"width": 64, "dropped": 0.0}
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
-    assert flash_serves(half, cuda, **head)
-    assert not flash_serves(half, cuda, width=64, dropped=0.1), "it knows no dropout"
-    assert not flash_serves(torch.float32, cuda, **head)
-    assert not flash_serves(half, torch.device("cpu"), **head)
-    served = [width for width in (4, 8, 20, 256, 264) if flash_serves(half, cuda, width=width, dropped=0.0)]
+    assert can_use_flash(half, cuda, **head)
+    assert not can_use_flash(half, cuda, width=64, dropped=0.1), "it knows no dropout"
+    assert not can_use_flash(torch.float32, cuda, **head)
+    assert not can_use_flash(half, torch.device("cpu"), **head)
+    served = [width for width in (4, 8, 20, 256, 264) if can_use_flash(half, cuda, width=width, dropped=0.0)]
     assert served == [8, 256], "its kernels are for heads of some widths"
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
-    assert not flash_serves(half, cuda, **head), "older than Ampere"
+    assert not can_use_flash(half, cuda, **head), "older than Ampere"

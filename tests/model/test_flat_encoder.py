@@ -20,7 +20,7 @@ def products(request, monkeypatch):
         monkeypatch.setattr(packed, "can_pack", lambda dtype: False)
     elif not can_pack(torch.float32):
         pytest.skip("this torch has no oneDNN")
-    monkeypatch.setattr(packed, "is_narrow", lambda dtype: request.param == "AVX2")
+    monkeypatch.setattr(packed, "mkl_is_faster", lambda dtype: request.param == "AVX2")
     monkeypatch.setattr(packed, "_FEW_ROWS", 8)
 
 
@@ -132,7 +132,7 @@ def test_packed_products_are_those_of_the_layer(products):
 def test_the_processor_says_which_product_is_taken(dtype, processor, mkl, narrow, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor)
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: mkl)
-    assert packed.is_narrow(dtype) == narrow
+    assert packed.mkl_is_faster(dtype) == narrow
     monkeypatch.setattr(packed, "can_pack", lambda dtype: False)
     assert PackedLinear(torch.ones(4, 4), None, torch.float32).plain is not None
 

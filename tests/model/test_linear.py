@@ -13,13 +13,13 @@ ROWS, INPUTS, OUTPUTS = (3, 5), 24, 40
 @pytest.fixture
 def one_dnn(monkeypatch):
     """oneDNN also on processors where another library is the faster one."""
-    linear._serves.cache_clear()
+    linear._one_dnn_is_faster.cache_clear()
     has = torch.cpu.get_capabilities() | {"cpu_name": "AMD, let us say", "avx512_f": True}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)  # else true: what is compiled is asked for once
-    if not linear._serves(torch.float32):
+    if not linear._one_dnn_is_faster(torch.float32):
         pytest.skip("this torch has no oneDNN")
     yield
-    linear._serves.cache_clear()
+    linear._one_dnn_is_faster.cache_clear()
 
 
 def twins(*, bias=True):
@@ -49,8 +49,8 @@ def test_values_and_gradients_are_those_of_torch(one_dnn, bias):
 @pytest.mark.parametrize("outputs", [1, linear._RUN, 2 * linear._RUN + 3])
 @pytest.mark.parametrize("narrow", [True, False])
 def test_more_outputs_than_are_asked_for_at_once_are_all_there(monkeypatch, outputs, narrow):
-    monkeypatch.setattr(linear, "_serves", lambda dtype: False)
-    monkeypatch.setattr(linear, "is_narrow", lambda dtype: narrow)
+    monkeypatch.setattr(linear, "_one_dnn_is_faster", lambda dtype: False)
+    monkeypatch.setattr(linear, "mkl_is_faster", lambda dtype: narrow)
     rows, weight, bias = torch.randn(7, INPUTS), torch.randn(outputs, INPUTS), torch.randn(outputs)
     expected = nn.functional.linear(rows, weight, bias)
     torch.testing.assert_close(linear.linear(rows, weight, bias), expected, rtol=1e-5, atol=1e-5)
@@ -106,18 +106,18 @@ def test_matrices_with_gaps_are_multiplied_too(one_dnn, dtype):
     ("name", "avx512", "taken"), [("AMD EPYC", True, True), ("AMD EPYC", False, False), ("Intel Xeon", True, False)]
 )
 def test_float32_by_the_processor(one_dnn, monkeypatch, name, avx512, taken):
-    linear._serves.cache_clear()
+    linear._one_dnn_is_faster.cache_clear()
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": name, "avx512_f": avx512})
-    assert linear._serves(torch.float32) == taken
+    assert linear._one_dnn_is_faster(torch.float32) == taken
 
 
 def test_a_torch_without_one_dnn_trains_as_ever(monkeypatch):
     def missing(*_):
         raise AttributeError
 
-    linear._serves.cache_clear()
+    linear._one_dnn_is_faster.cache_clear()
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": "AMD EPYC", "avx512_f": True})
     monkeypatch.setattr(linear, "_one_dnn", missing)
     ours, theirs = (step(layer, torch.ones(*ROWS, INPUTS)) for layer in twins())
-    linear._serves.cache_clear()
+    linear._one_dnn_is_faster.cache_clear()
     assert all(torch.equal(left, right) for left, right in zip(ours, theirs, strict=True))

@@ -4,6 +4,7 @@ import ctypes.util
 import gc
 import shutil
 import subprocess
+import warnings
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,9 @@ from bertsmith.model import native_encoder
 from bertsmith.model.bert import Bert
 from bertsmith.model.encoder_by_length import SHORT_TOKENS, EncoderByLength
 from bertsmith.model.flat_encoder import FlatEncoder
-from bertsmith.model.native import files
-from bertsmith.model.native import library as native
-from bertsmith.model.native.passes import passes
-from bertsmith.model.native_encoder import NativeEncoder, native_serves, native_serves_short
+from bertsmith.model.native import encoder as native
+from bertsmith.model.native import files, passes, tiles
+from bertsmith.model.native_encoder import NativeEncoder, native_is_faster, native_is_faster_for_short_texts
 
 there = pytest.mark.skipif(native.library() is None, reason="bertsmith was installed without a C compiler, or no AVX2")
 HERE = native.library.__wrapped__  # whatever tests put in its place
@@ -60,11 +60,15 @@ def long_vectors(tmp_path_factory):
 SHAPES = [{}, {"hidden_size": 60, "num_attention_heads": 3, "intermediate_size": 100}, {"hidden_size": 12}]
 
 
+OF_ENCODER = [(build.name, build.needs) for build in native.BUILDS]
+
+
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
-@pytest.mark.skipif(not torch.cpu.get_capabilities().get("avx2"), reason="the processor has no AVX2")
-def test_where_there_is_a_compiler_it_is_compiled():
-    assert native.library() is not None, "install bertsmith again: pip install -e ."
-    assert passes() is not None, "install bertsmith again: pip install -e ."
+@pytest.mark.parametrize(("name", "needs"), [*OF_ENCODER, *passes.BUILDS, ("tiles", tiles.AMX)])
+def test_where_there_is_a_compiler_all_is_compiled_that_the_processor_can_run(name, needs):
+    if not all(torch.cpu.get_capabilities().get(each) for each in needs):
+        pytest.skip("not for this processor")
+    assert files.find_spec(f"bertsmith.model.native._{name}"), "install bertsmith again: pip install -e ."
 
 
 @compiled
@@ -236,7 +240,7 @@ def test_what_it_reads_outlives_the_model():
 
 
 @pytest.mark.parametrize(
-    ("processor", "dtype", "there", "serves"),
+    ("processor", "dtype", "there", "faster"),
     [
         ({"avx2": True}, torch.float32, True, True),
         ({"avx2": True}, torch.float16, True, True),
@@ -245,24 +249,24 @@ def test_what_it_reads_outlives_the_model():
         ({"avx2": True}, torch.float32, False, False),
     ],
 )
-def test_it_serves_all_texts_with_avx2_alone_and_short_ones_with_more(processor, dtype, there, serves, monkeypatch):
+def test_it_is_for_all_texts_with_avx2_alone_and_for_short_ones_with_more(processor, dtype, there, faster, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor)
     monkeypatch.setattr(native, "library", lambda: "compiled" if there else None)
-    assert native_serves(dtype) == serves
-    assert native_serves_short() == (there and "avx512_f" in processor)
+    assert native_is_faster(dtype) == faster
+    assert native_is_faster_for_short_texts() == (there and "avx512_f" in processor)
 
 
 @pytest.mark.parametrize(
-    ("serves", "short", "kind"),
+    ("all_texts", "short", "kind"),
     [
         pytest.param(True, False, NativeEncoder, marks=there),
         pytest.param(False, True, EncoderByLength, marks=there),
         (False, False, FlatEncoder),
     ],
 )
-def test_prediction_takes_it_where_it_serves(serves, short, kind, monkeypatch):
-    monkeypatch.setattr("bertsmith.inference.fast.native_serves", lambda dtype: serves)
-    monkeypatch.setattr("bertsmith.inference.fast.native_serves_short", lambda: short)
+def test_prediction_takes_it_where_it_is_faster(all_texts, short, kind, monkeypatch):
+    monkeypatch.setattr("bertsmith.inference.fast.native_is_faster", lambda dtype: all_texts)
+    monkeypatch.setattr("bertsmith.inference.fast.native_is_faster_for_short_texts", lambda: short)
     _, config = plain()
     bert = Bert(config, generator=torch.Generator().manual_seed(0)).eval()
     fast = fast_copy(bert, torch.float32)
@@ -300,7 +304,11 @@ def test_without_it_there_is_none(lacking, monkeypatch):
     monkeypatch.setattr(files.ctypes, "CDLL", lambda name: opened.append(name) or load(name))
     native.library.cache_clear()
     try:
-        assert native.library() is None
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            assert native.library() is None
+        assert all("Install bertsmith again" in str(each.message) for each in warned)
+        assert bool(opened) == bool(warned)
         assert bool(opened) == (lacking in ("system", "structures"))
     finally:
         native.library.cache_clear()

@@ -10,12 +10,12 @@ from bertsmith.model.activations import ACTIVATIONS
 from bertsmith.model.linear import Linear
 from bertsmith.model.native import tiles as native
 from bertsmith.model.tiles import (
-    in_tiles,
+    can_use_tiles,
+    has_tiles_for,
     multiply,
     multiply_and_activate,
     multiply_by_slopes,
     powers_of_product,
-    tiles_serve,
 )
 
 BFLOAT16 = torch.bfloat16
@@ -24,19 +24,17 @@ BFLOAT16 = torch.bfloat16
 SHAPES = [(1, 1, 1), (33, 31, 65), (70, 1100, 40), (40, 700, 1700), (5, 1500, 1601), (900, 96, 33), (2, 64, 500)]
 SHAPES.append((800, 600, 1000))  # several tasks, each of several strips, and several stretches; turned likewise
 
-needs_tiles = pytest.mark.skipif(
-    not tiles_serve(torch.empty(1, dtype=BFLOAT16)), reason="no compiled products in tiles"
-)
+needs_tiles = pytest.mark.skipif(not can_use_tiles(BFLOAT16), reason="no compiled products in tiles")
 
 
 @pytest.fixture
 def processor(monkeypatch):
     """Say what the processor has."""
-    in_tiles.cache_clear()
+    has_tiles_for.cache_clear()
     has: dict[str, bool] = {}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
     yield has
-    in_tiles.cache_clear()
+    has_tiles_for.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -45,7 +43,7 @@ def processor(monkeypatch):
 )
 def test_tiles_are_of_processors_with_amx_and_of_bfloat16(processor, has, dtype, there):
     processor["amx_bf16"] = has
-    assert in_tiles(dtype) is there
+    assert has_tiles_for(dtype) is there
 
 
 def operands(rows, inner, columns):
@@ -222,7 +220,7 @@ def asked_anew():
 def test_without_what_was_compiled_or_the_processor_there_are_none(monkeypatch):
     monkeypatch.setattr(native, "find_native", lambda *given, **options: None)
     assert native.tiles() is None
-    assert not tiles_serve(torch.empty(1, dtype=BFLOAT16))
+    assert not can_use_tiles(BFLOAT16)
 
 
 @pytest.mark.usefixtures("asked_anew")
@@ -250,7 +248,7 @@ def test_a_linear_layer_trains_alike_with_tiles(biased, wanted, dtype, monkeypat
     torch.manual_seed(0)
     layer, rows = Linear(130, 70, bias=biased).to(dtype), torch.randn(3, 25, 130).to(dtype)
     tiled = gradients_of(layer, rows, wanted=wanted)
-    monkeypatch.setattr(linear, "tiles_serve", lambda *values: False)
+    monkeypatch.setattr(linear, "can_use_tiles", lambda *given: False)
     for ours, theirs in zip(tiled, gradients_of(layer, rows, wanted=wanted), strict=True):
         assert ours.dtype == theirs.dtype
         assert ours.shape == theirs.shape

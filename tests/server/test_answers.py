@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bertsmith.inference.evaluate import answer_values
-from bertsmith.model.native_encoder import native_serves_short
+from bertsmith.model.native_encoder import native_is_faster_for_short_texts
 from bertsmith.server.operations import OPERATIONS
 from server.asking import ask, post
 
@@ -129,6 +129,7 @@ def test_many_at_once_each_get_their_own(models):
         else:
             given = [each["probabilities"] for each in good(response)["predictions"]]
             wanted = [shares[text].probabilities for text in islice(body["texts"], len(given))]
-            near = 1e-5 if native_serves_short() else 1e-6  # a short text alone may be computed another way
+            # A short text alone may be computed another way.
+            near = 1e-5 if native_is_faster_for_short_texts() else 1e-6
             assert given == [pytest.approx(each, rel=near) for each in wanted]
             assert len(given) == len(body["texts"])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bertsmith.model.tiles import tiles_serve
+from bertsmith.model.tiles import can_use_tiles
 from bertsmith.tasks import linear_cross_entropy as module
 from bertsmith.tasks.linear_cross_entropy import IGNORED, linear_cross_entropy
 
@@ -42,8 +42,8 @@ def test_in_float32_it_is_the_two_steps(scale):
 def tiled(request, monkeypatch):
     """With AMX and without."""
     if not request.param:
-        monkeypatch.setattr(module, "tiles_serve", lambda *values: False)
-    elif not tiles_serve(torch.empty(1, dtype=torch.bfloat16)):
+        monkeypatch.setattr(module, "can_use_tiles", lambda *given: False)
+    elif not can_use_tiles(torch.bfloat16):
         pytest.skip("no compiled products in tiles here")
     return request.param
 
@@ -88,7 +88,7 @@ def test_many_words_are_summed_up_exactly_enough(tiled):
 
 
 def test_on_a_gpu_too_the_products_are_of_one_type(monkeypatch):
-    monkeypatch.setattr(module, "tiles_serve", lambda *values: False)
+    monkeypatch.setattr(module, "can_use_tiles", lambda *given: False)
     softmax = torch.softmax
 
     def as_autocast_of_cuda(logits, axis, *, out):

@@ -17,7 +17,7 @@ from bertsmith.model.encoder_by_length import EncoderByLength
 from bertsmith.model.flat_encoder import FlatEncoder
 from bertsmith.model.half import can_halve, hidden_dtype, prediction_linear
 from bertsmith.model.heads import MaskedLMHead
-from bertsmith.model.native_encoder import NativeEncoder, native_serves, native_serves_short
+from bertsmith.model.native_encoder import NativeEncoder, native_is_faster, native_is_faster_for_short_texts
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -49,9 +49,9 @@ def fast_copy(bert: Bert, dtype: torch.dtype) -> Bert:
 
 def _kind_of_encoder(dtype: torch.dtype) -> type[NativeEncoder | EncoderByLength | FlatEncoder]:
     """Which one is the fastest for BERT on this processor."""
-    if native_serves(dtype):
+    if native_is_faster(dtype):
         return NativeEncoder
-    return EncoderByLength if native_serves_short() else FlatEncoder
+    return EncoderByLength if native_is_faster_for_short_texts() else FlatEncoder
 
 
 class PackedMaskedLMHead(nn.Module):

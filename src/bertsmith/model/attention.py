@@ -1,7 +1,6 @@
 """Multi-head self-attention, blind to padding and to the other sequences of a row.
 
-Letters: B rows of the batch, T tokens of a row, Q of them that ask, N heads, H head width, D = N * H hidden width,
-P places that are read.
+Letters: B rows of the batch, T tokens of a row, N heads, H head width, D = N * H hidden width, P places that are read.
 """
 
 import numpy as np
@@ -12,17 +11,16 @@ from torch.nn import functional as F
 from bertsmith.config import ModelConfig
 from bertsmith.model.attention_step import attention_step, split_heads
 from bertsmith.model.dropout import dropout
-from bertsmith.model.flash import Ragged, flash_attention, flash_serves, ragged
-from bertsmith.model.linear import Linear
+from bertsmith.model.flash import Ragged, can_use_flash, flash_attention, ragged
+from bertsmith.model.linear import Linear, product_dtype
 from bertsmith.model.rotary import Rotary, rotate
 
 LONG_TOKENS = 96  # of a sequence in the mean, from which attention may go sequence by sequence
 SEEN_SHARE = 0.75  # of the rows' pairs of places, below which it does: else little is saved for many small products
-ASKING_MULTIPLE = 16  # to which the places that a row's last layer is asked for are filled up
-# What a token sees: (B, 1, T, T), added to the scores of a row; None for all of its row; or, without a score of two
-# sequences ever being made, its own: on a GPU in rows as they are, else in one row that is nothing but long sequences
-# side by side, of these lengths.
-Sight = Tensor | Ragged | list[int] | None
+# Which tokens a token attends to, as one of four: a bias (B, 1, T, T) that is added to the scores; None, for all of its
+# row; for FlashAttention where each sequence begins and ends; or, on a processor, the lengths of long sequences that
+# lie side by side in a batch of one row without padding.
+AttentionMask = Tensor | Ragged | list[int] | None
 
 
 def attention_bias(sequence_ids: Tensor, dtype: torch.dtype, *, reach: int | None = None) -> Tensor:
@@ -71,16 +69,10 @@ def long_sequences(sequence_ids: Tensor) -> tuple[Tensor, list[int]] | None:
     return sequence_ids.flatten().nonzero().flatten(), lengths
 
 
-def scores_dtype(hidden: Tensor) -> torch.dtype:
-    """The type that attention scores of hidden states will have: autocast's where it is on."""
-    device = hidden.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
-
-
-def sight_of(
+def attention_mask_of(
     sequence_ids: Tensor, hidden: Tensor, *, width: int, dropped: float, reach: int | None = None
 ) -> Tensor | Ragged:
-    """What a token sees of its row, its own sequence only; made once a forward pass.
+    """That a token attends to its own sequence only; made once a forward pass.
 
     Args:
         sequence_ids: (B, T) int, k for the k-th sequence of a row, 0 for padding.
@@ -89,8 +81,8 @@ def sight_of(
         dropped: the share of attention's weights that training drops.
         reach: how many places to either side a token sees; None for all of its sequence.
     """
-    dtype = scores_dtype(hidden)
-    if flash_serves(dtype, hidden.device, width=width, dropped=dropped):
+    dtype = product_dtype(hidden)
+    if can_use_flash(dtype, hidden.device, width=width, dropped=dropped):
         return ragged(sequence_ids)._replace(reach=-1 if reach is None else reach)
     return attention_bias(sequence_ids, dtype, reach=reach)
 
@@ -113,18 +105,15 @@ class SelfAttention(nn.Module):
         self.qkv = Linear(width, 3 * width, bias=biased)  # query, key, value under one another: one product
         self.output = Linear(width, width, bias=biased)
 
-    def forward(self, hidden: Tensor, sight: Sight, by: Rotary | None = None, places: Tensor | None = None) -> Tensor:
+    def forward(
+        self, hidden: Tensor, attention_mask: AttentionMask, angles: Rotary | None = None, places: Tensor | None = None
+    ) -> Tensor:
         """(B, T, D) -> (B, T, D); with places (P,), indices into B * T, what they alone see: (P, D)."""
-        if places is not None and self._by_hand(hidden) and (sight is None or isinstance(sight, Tensor)):
-            table = asking_table(places, *hidden.shape[:2])
-            if table is not None:
-                asked: Tensor = self.output(self._mix_at(hidden, sight, by, *table))
-                return asked
         qkv = self.qkv(hidden).unflatten(-1, (3, self.heads, -1))  # (B, T, D) -> (B, T, 3, N, H)
-        if isinstance(sight, list):
-            joined = torch.cat([self._mix(part, None, by) for part in qkv.split(sight, dim=1)], dim=1)
+        if isinstance(attention_mask, list):
+            joined = torch.cat([self._mix(part, None, angles) for part in qkv.split(attention_mask, dim=1)], dim=1)
         else:
-            joined = self._mix(qkv, sight, by)
+            joined = self._mix(qkv, attention_mask, angles)
         projected: Tensor = self.output(joined if places is None else at_places(joined, places))
         return projected
 
@@ -140,57 +129,16 @@ class SelfAttention(nn.Module):
         """
         return given.device.type == "cpu" and self.dropped < 1 and (self.dropped > 0 or given.requires_grad)
 
-    def _mix(self, qkv: Tensor, sight: Tensor | Ragged | None, by: Rotary | None) -> Tensor:
+    def _mix(self, qkv: Tensor, attention_mask: Tensor | Ragged | None, angles: Rotary | None) -> Tensor:
         """(B, T, 3, N, H) -> (B, T, D), the heads' outputs side by side."""
         query, key, value = split_heads(qkv)  # (B, T, 3, N, H) -> 3 x (B, N, T, H)
-        if by is not None:
-            query, key = rotate(query, by), rotate(key, by)
-        if isinstance(sight, Ragged):
-            return flash_attention(query, key, value, sight).transpose(1, 2).flatten(2)
+        if angles is not None:
+            query, key = rotate(query, angles), rotate(key, angles)
+        if isinstance(attention_mask, Ragged):
+            return flash_attention(query, key, value, attention_mask).transpose(1, 2).flatten(2)
         attend = attention_step if self._by_hand(qkv) else F.scaled_dot_product_attention
-        mixed = attend(query, key, value, sight, self.dropped)
+        mixed = attend(query, key, value, attention_mask, self.dropped)
         return mixed.transpose(1, 2).flatten(2)  # (B, N, T, H) -> (B, T, D)
-
-    def _mix_at(self, hidden: Tensor, sight: Tensor | None, by: Rotary | None, asking: Tensor, slots: Tensor) -> Tensor:
-        """As `_mix`, of the places alone that are read: (B, T, D) -> (P, D). See `asking_table`."""
-        width, bias = hidden.shape[2], self.qkv.bias
-        weights = torch.split(self.qkv.weight, [width, 2 * width])
-        biases = (None, None) if bias is None else torch.split(bias, [width, 2 * width])
-        query = self.qkv.by(weights[0], biases[0], at_places(hidden, asking.flatten()))  # (B * Q, D)
-        query = query.view(*asking.shape, self.heads, -1).transpose(1, 2)  # -> (B, N, Q, H)
-        both = self.qkv.by(weights[1], biases[1], hidden).view(*hidden.shape[:2], 2, self.heads, -1)
-        key, value = split_heads(both)  # (B, T, 2, N, H) -> 2 x (B, N, T, H)
-        if by is not None:
-            query, key = rotate(query, by.at(asking)), rotate(key, by)
-        if sight is not None:
-            sight = sight.flatten(0, 2)[asking][:, None]  # (B, 1, T, T) -> (B, 1, Q, T)
-        mixed = attention_step(query, key, value, sight, self.dropped)
-        return mixed.transpose(1, 2).reshape(-1, width).index_select(0, slots)  # (B, N, Q, H) -> (B * Q, D) -> (P, D)
-
-
-def asking_table(places: Tensor, rows: int, tokens: int) -> tuple[Tensor, Tensor] | None:
-    """The places that are read of each row, filled up with others to equally many.
-
-    Args:
-        places: (P,) indices into B * T.
-        rows: B.
-        tokens: T.
-
-    Returns:
-        (B, Q) indices into B * T, and for each of the places which of these it is, (P,), an index into B * Q. None if
-        there is no place, or Q would be more than half of T, which saves little.
-    """
-    row = places // tokens
-    counts = torch.bincount(row, minlength=rows)
-    most = -(-int(counts.max()) // ASKING_MULTIPLE) * ASKING_MULTIPLE
-    if not 0 < 2 * most <= tokens:
-        return None
-    order = row.argsort(stable=True)
-    number = torch.empty_like(places)
-    number[order] = torch.arange(len(places)) - torch.repeat_interleave(counts.cumsum(0) - counts, counts)
-    slots = row * most + number
-    asking = (torch.arange(rows) * tokens).repeat_interleave(most).index_copy_(0, slots, places)
-    return asking.view(rows, most), slots
 
 
 def at_places(hidden: Tensor, places: Tensor) -> Tensor:

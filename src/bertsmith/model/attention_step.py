@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from bertsmith.model.dropout import Draw
-from bertsmith.model.joined_passes import serves, softmax_in_place
-from bertsmith.model.tiles import in_tiles
+from bertsmith.model.fused_passes import can_fuse, softmax_in_place
+from bertsmith.model.tiles import has_tiles_for
 
 
 def attention_step(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, share: float) -> Tensor:
@@ -35,30 +35,25 @@ def attention_step(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | Non
 class _Attention(torch.autograd.Function):
     """Of (B, N, Q, T) it keeps the weights before dropout and the draw, and works in place on one tensor beside them.
 
-    What is dropped is scaled up at the values, which are smaller than the weights.
+    Dropout's factor 1 / (1 - share) is applied to the values, which are smaller than the weights.
     """
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, share: float) -> Tensor:
         shape = query.shape
         queries, keys, values = (each.reshape(-1, *each.shape[2:]) for each in (query, key, value))  # (B * N, …, H)
-        weights = queries.new_empty(len(queries), shape[2], key.shape[2])  # (B * N, Q, T)
-        scores, joined = weights.view(*shape[:2], *weights.shape[1:]), serves(weights)  # (B, N, Q, T)
-        added = None if joined else bias
-        if added is not None:
-            scores.copy_(added)  # to which the product is added
-        torch.baddbmm(weights, queries, keys.mT, beta=int(added is not None), alpha=shape[3] ** -0.5, out=weights)
-        if joined:
+        weights = _scaled(queries, keys.mT, shape[3] ** -0.5)  # (B * N, Q, T)
+        scores = weights.view(*shape[:2], *weights.shape[1:])  # (B * N, Q, T) -> (B, N, Q, T)
+        if can_fuse(weights):
             softmax_in_place(scores, bias)
         else:
-            torch.softmax(weights, -1, out=weights)
-        ctx.draw, kept, dropped = None, None, weights
+            torch.softmax(scores if bias is None else scores.add_(bias), -1, out=scores)
+        kept, scale, dropped = None, 1.0, weights
         if share:
-            draw = Draw.of(weights, share)
-            kept, values = draw.kept, values * draw.scale
+            kept, scale = draw = Draw.of(weights, share)
+            values = values * scale
             dropped = draw.apply(weights, torch.empty_like(weights))
-            ctx.draw = draw._replace(kept=kept[:0])  # the tensor itself only where autograd can let go of it
-        ctx.shape = shape
+        ctx.shape, ctx.scale = shape, scale
         ctx.save_for_backward(queries, keys, values, weights, kept)
         return torch.bmm(dropped, values).view(shape)  # (B * N, Q, H) -> (B, N, Q, H)
 
@@ -66,11 +61,11 @@ class _Attention(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         queries, keys, values, weights, kept = ctx.saved_tensors
-        draw: Draw | None = ctx.draw and ctx.draw._replace(kept=kept)
+        draw = None if kept is None else Draw(kept, ctx.scale)
         gradient = gradient.reshape(queries.shape)  # (B, N, Q, H) -> (B * N, Q, H)
         scores = torch.empty_like(weights)
         dropped = weights if draw is None else draw.apply(weights, scores)
-        of_value = _by_transpose(dropped, gradient, 1.0 if draw is None else draw.scale)
+        of_value = _by_transpose(dropped, gradient, ctx.scale)
         torch.bmm(gradient, values.mT, out=scores)  # the gradients of what dropout left, then of what it was given
         if draw is not None:
             draw.apply(scores, scores)
@@ -94,7 +89,7 @@ def _by_transpose(scores: Tensor, values: Tensor, scale: float) -> Tensor:
 
     A product with the transpose of a large matrix is slow, but less so in tiles than to read a transposed result.
     """
-    return _scaled(scores.mT, values, scale) if in_tiles(scores.dtype) else _scaled(values.mT, scores, scale).mT
+    return _scaled(scores.mT, values, scale) if has_tiles_for(scores.dtype) else _scaled(values.mT, scores, scale).mT
 
 
 def split_heads(qkv: Tensor) -> tuple[Tensor, ...]:

@@ -14,9 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 LEVELS = 1 << 16  # of sixteen bits: the share is rounded to a multiple of 1/65536
-# Of the sixteen bits as a bfloat16: how many patterns lie below zero (minus infinity the first), and how many are
-# no NaN.
-_NEGATIVE, _NUMBERS = 0x7F81, 2 * 0x7F81
 
 
 def dropout(values: Tensor, share: float) -> Tensor:
@@ -53,13 +50,11 @@ class Draw(NamedTuple):
     """Which of some values are dropped; drawn once, applied to the values and to their gradients.
 
     Attributes:
-        kept: of the shape and type of the values: the drawn bits themselves, or ones and zeros.
-        threshold: bits that are no larger as a number are of dropped values; None where `kept` is ones and zeros.
+        kept: of the shape and type of the values: one where a value is kept, zero where it is dropped.
         scale: what makes up for the dropped values.
     """
 
     kept: Tensor
-    threshold: float | None
     scale: float
 
     @classmethod
@@ -67,21 +62,13 @@ class Draw(NamedTuple):
         """For values of this shape and type, on a processor; of the share, above 0 and below 1."""
         level = min(max(1, round(share * LEVELS)), LEVELS - 1)  # of so many patterns of bits a value is dropped
         bits = _random_bits(like.numel()).view(like.shape)
-        if like.dtype == torch.bfloat16 and level <= _NUMBERS:
-            threshold, level = _threshold(level)
-            return cls(bits.view(torch.bfloat16), threshold, LEVELS / (LEVELS - level))
         # Compared straight into the type of the values: by way of bool it takes six times as long.
         kept = torch.ge(bits, level - LEVELS // 2, out=torch.empty(like.shape, dtype=like.dtype))
-        return cls(kept, None, LEVELS / (LEVELS - level))
+        return cls(kept, LEVELS / (LEVELS - level))
 
     def apply(self, values: Tensor, out: Tensor) -> Tensor:
         """Zero what is dropped, without scaling the rest, into `out`, which may be the values."""
-        if self.threshold is None:
-            return torch.mul(values, self.kept, out=out)
-        # One pass, and no mask is made: the values where the bits, read as numbers, are above the threshold.
-        pick = torch.ops.aten.threshold_backward.grad_input
-        dropped: Tensor = pick(values, self.kept, self.threshold, grad_input=out)
-        return dropped
+        return torch.mul(values, self.kept, out=out)
 
 
 class _BitDropout(torch.autograd.Function):
@@ -91,26 +78,13 @@ class _BitDropout(torch.autograd.Function):
     def forward(ctx: Any, values: Tensor, share: float) -> Tensor:
         draw = Draw.of(values, share)
         ctx.save_for_backward(draw.kept)
-        ctx.draw = draw._replace(kept=draw.kept[:0])  # the tensor itself only where autograd can let go of it
+        ctx.scale = draw.scale
         return draw.apply(values, torch.empty_like(values)).mul_(draw.scale)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        draw = ctx.draw._replace(kept=ctx.saved_tensors[0])
-        return draw.apply(gradient, torch.empty_like(gradient)).mul_(draw.scale), None
-
-
-def _threshold(level: int) -> tuple[float, int]:
-    """The bfloat16 that this many patterns of sixteen bits do not exceed, and how many they are: minus zero and zero
-    are one number, so it may be one more. NaNs exceed nothing, and count as kept.
-    """
-    if level < _NEGATIVE:  # minus infinity first, as sign and size
-        pattern = LEVELS // 2 + _NEGATIVE - level
-    else:
-        level = max(level, _NEGATIVE + 1)
-        pattern = level - _NEGATIVE - 1
-    bits = torch.tensor(pattern - (LEVELS if pattern >= LEVELS // 2 else 0), dtype=torch.int16)
-    return bits.view(torch.bfloat16).item(), level
+        (kept,) = ctx.saved_tensors
+        return Draw(kept, ctx.scale).apply(gradient, torch.empty_like(gradient)).mul_(ctx.scale), None
 
 
 def _random_bits(count: int) -> Tensor:

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from bertsmith.config import ModelConfig
 from bertsmith.errors import ShapeError
-from bertsmith.model.attention import SelfAttention, Sight, at_places, long_sequences, sight_of
+from bertsmith.model.attention import AttentionMask, SelfAttention, at_places, attention_mask_of, long_sequences
 from bertsmith.model.dropout import Dropout
 from bertsmith.model.feed_forward_step import feed_forward
-from bertsmith.model.joined_passes import Hidden, add_norm
+from bertsmith.model.fused_passes import Hidden, add_norm
 from bertsmith.model.linear import Linear
 
 
@@ -55,16 +55,16 @@ class BertEncoder(nn.Module):
             ShapeError: rows longer than `max_position_embeddings`.
         """
         hidden: Tensor = self.embeddings(input_ids, token_type_ids, position_ids)  # (B, T) -> (B, T, D)
-        sight: Sight
+        attention_mask: AttentionMask
         if places is not None and sequence_ids is not None and (long := long_sequences(sequence_ids)):
-            tokens, sight = long
+            tokens, attention_mask = long
             hidden, places = at_places(hidden, tokens)[None], torch.searchsorted(tokens, places)
         else:
-            sight = self._sight(sequence_ids, hidden)
+            attention_mask = self._attention_mask(sequence_ids, hidden)
         states = Hidden(hidden, hidden)
         for layer in self.layers[:-1]:
-            states = layer(states, sight)
-        last: Hidden = self.layers[-1](states, sight, places)
+            states = layer(states, attention_mask)
+        last: Hidden = self.layers[-1](states, attention_mask, places)
         return last.exact
 
     def hidden_states(
@@ -72,17 +72,17 @@ class BertEncoder(nn.Module):
     ) -> list[Tensor]:
         """As `forward`, but with all on the way: L + 1 times (B, T, D), first of them the embeddings."""
         states = [self.embeddings(input_ids, token_type_ids, position_ids)]
-        sight = self._sight(sequence_ids, states[0])
+        attention_mask = self._attention_mask(sequence_ids, states[0])
         for layer in self.layers:
-            states.append(layer(Hidden(states[-1], states[-1]), sight).exact)
+            states.append(layer(Hidden(states[-1], states[-1]), attention_mask).exact)
         return states
 
-    def _sight(self, sequence_ids: Tensor | None, hidden: Tensor) -> Sight:
-        """What a token sees of its row, in all layers."""
+    def _attention_mask(self, sequence_ids: Tensor | None, hidden: Tensor) -> AttentionMask:
+        """That of all layers."""
         if sequence_ids is None:
             return None
         attention = cast(Layer, self.layers[0]).attention
-        return sight_of(sequence_ids, hidden, width=attention.width, dropped=attention.dropped)
+        return attention_mask_of(sequence_ids, hidden, width=attention.width, dropped=attention.dropped)
 
 
 class Embeddings(nn.Module):
@@ -138,13 +138,13 @@ class Layer(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden: Hidden, sight: Sight, places: Tensor | None = None) -> Hidden:
+    def forward(self, hidden: Hidden, attention_mask: AttentionMask, places: Tensor | None = None) -> Hidden:
         """(B, T, D) -> (B, T, D); with places (P,), indices into B * T, their (P, D) alone.
 
         The last layer is asked for the places that are read: others are of use as keys and values alone.
         """
-        seen = self.dropout(self.attention(hidden.rows, sight, places=places))
+        seen = self.dropout(self.attention(hidden.rounded, attention_mask, places=places))
         residual = hidden.exact if places is None else at_places(hidden.exact, places)
         attended = add_norm(seen, residual, self.attention_norm)
-        fed = feed_forward(self.widen, self.narrow, attended.rows, self.activation)  # (B, T, D) -> (B, T, D)
+        fed = feed_forward(self.widen, self.narrow, attended.rounded, self.activation)  # (B, T, D) -> (B, T, D)
         return add_norm(self.dropout(fed), attended.exact, self.feed_forward_norm)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from bertsmith.model.joined_passes import activated
-from bertsmith.model.linear import Linear, gradient_of_weight
-from bertsmith.model.tiles import multiply, multiply_and_activate, multiply_by_slopes, tiles_serve
+from bertsmith.model.fused_passes import activated
+from bertsmith.model.linear import Linear, gradient_of_weight, product_dtype
+from bertsmith.model.tiles import can_use_tiles, multiply, multiply_and_activate, multiply_by_slopes
 
 
 def feed_forward(widen: Linear, narrow: Linear, rows: Tensor, activation: str) -> Tensor:
@@ -26,21 +26,15 @@ def feed_forward(widen: Linear, narrow: Linear, rows: Tensor, activation: str) -
         rows: (…, D).
         activation: by its name.
     """
-    cast = rows.to(torch.get_autocast_dtype("cpu")) if torch.is_autocast_enabled("cpu") else rows
-    if not (_serves(widen, cast) and _serves(narrow, cast)):
+    dtype = product_dtype(rows)
+    trained = all(isinstance(layer, Linear) and layer.is_trained for layer in (widen, narrow))
+    if not (trained and can_use_tiles(dtype, rows, widen.weight, narrow.weight)):
         plain: Tensor = narrow(activated(widen, rows, activation))
         return plain
     of_both = (widen.weight, widen.bias, narrow.weight, narrow.bias)
-    flat = cast.contiguous().flatten(0, -2)  # (…, D) -> (N, D)
+    flat = rows.to(dtype).contiguous().flatten(0, -2)  # (…, D) -> (N, D)
     made: Tensor = _FeedForward.apply(flat, *of_both, activation)  # type: ignore[no-untyped-call]
     return made.view(rows.shape)
-
-
-def _serves(layer: nn.Module, rows: Tensor) -> bool:
-    """Whether it is trained, and in tiles."""
-    if not (isinstance(layer, Linear) and layer.training and torch.is_grad_enabled()):
-        return False
-    return layer.weight.requires_grad and tiles_serve(rows, layer.weight)
 
 
 class _FeedForward(torch.autograd.Function):

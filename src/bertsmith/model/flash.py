@@ -32,7 +32,7 @@ class Ragged(NamedTuple):
     reach: int = -1
 
 
-def flash_serves(dtype: torch.dtype, device: torch.device, *, width: int, dropped: float) -> bool:
+def can_use_flash(dtype: torch.dtype, device: torch.device, *, width: int, dropped: float) -> bool:
     """Whether attention may go this way: torch's varying lengths know no dropout, 16-bit numbers and some H only."""
     fits = device.type == "cuda" and dtype in TYPES and not dropped and width % WIDTH_MULTIPLE == 0 and width <= WIDEST
     return fits and torch.cuda.get_device_capability(device) >= CAPABILITY
@@ -50,12 +50,12 @@ def ragged(sequence_ids: Tensor) -> Ragged:
     return Ragged(F.pad(starts, (0, 1), value=ids.numel()).int(), length)
 
 
-def flash_attention(query: Tensor, key: Tensor, value: Tensor, sight: Ragged) -> Tensor:
-    """As `plain_attention` with the bias that says the same as `sight`, to rounding.
+def flash_attention(query: Tensor, key: Tensor, value: Tensor, attention_mask: Ragged) -> Tensor:
+    """As `plain_attention` with the bias that says the same, to rounding.
 
     Args:
         query, key, value: (B, N, T, H), of 16-bit numbers on a GPU.
-        sight: who sees whom.
+        attention_mask: where sequences begin and end.
 
     Returns:
         (B, N, T, H).
@@ -64,7 +64,7 @@ def flash_attention(query: Tensor, key: Tensor, value: Tensor, sight: Ragged) ->
 
     rows, length = query.shape[0], query.shape[2]
     queries, keys, values = (each.transpose(1, 2).flatten(0, 1) for each in (query, key, value))  # (B * T, N, H)
-    begins, longest, reach = sight
+    begins, longest, reach = attention_mask
     mixed = varlen_attn(queries, keys, values, begins, begins, longest, longest, window_size=(reach, reach))
     assert isinstance(mixed, Tensor)  # nothing else was asked for
     return mixed.view(rows, length, *mixed.shape[1:]).transpose(1, 2)  # (B * T, N, H) -> (B, N, T, H)

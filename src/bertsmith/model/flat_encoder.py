@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from functools import partial
 from itertools import groupby
 from typing import NamedTuple, cast
 
@@ -21,7 +20,7 @@ from torch.nn import functional as F
 
 from bertsmith.config import ModelConfig
 from bertsmith.model.encoder import BertEncoder, Layer
-from bertsmith.model.flat_tokens import flat_tokens
+from bertsmith.model.flat_tokens import FlatTokens, flat_tokens
 from bertsmith.model.half import hidden_dtype, prediction_linear
 
 RUN_TOKENS = 512  # of sequences that go through attention at once: their scores stay in the cache
@@ -67,9 +66,7 @@ class FlatEncoder(nn.Module):
         places: Tensor | None = None,
     ) -> Tensor:
         """As `BertEncoder.forward`, in float32; each sequence's tokens lie side by side. At padding is zero."""
-        longest = self.embeddings.position.num_embeddings
-        tokens = flat_tokens(input_ids, token_type_ids, position_ids, sequence_ids, longest=longest)
-        hidden, runs = self.embeddings.of_tokens(*tokens.ids).to(self.dtype), _runs(tokens.lengths)
+        tokens, hidden, runs = self._begun(input_ids, token_type_ids, position_ids, sequence_ids)
         for layer in self.layers:
             hidden = layer(hidden, runs)
         if places is None:
@@ -80,33 +77,31 @@ class FlatEncoder(nn.Module):
         self, input_ids: Tensor, *, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None
     ) -> list[Tensor]:
         """As `BertEncoder.hidden_states`, in float32."""
-        longest = self.embeddings.position.num_embeddings
-        tokens = flat_tokens(input_ids, token_type_ids, position_ids, sequence_ids, longest=longest)
-        hidden, runs = self.embeddings.of_tokens(*tokens.ids).to(self.dtype), _runs(tokens.lengths)
+        tokens, hidden, runs = self._begun(input_ids, token_type_ids, position_ids, sequence_ids)
         states = [tokens.rows(hidden)]
         for layer in [*self.layers, self.last]:
             hidden = layer(hidden, runs)
             states.append(tokens.rows(hidden))
         return states
 
+    def _begun(
+        self, input_ids: Tensor, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None
+    ) -> tuple[FlatTokens, Tensor, list[Run]]:
+        """Four (B, T) -> the tokens, their embeddings, (N, D), and how they go through attention."""
+        longest = self.embeddings.position.num_embeddings
+        tokens = flat_tokens(input_ids, token_type_ids, position_ids, sequence_ids, longest=longest)
+        return tokens, self.embeddings.of_tokens(*tokens.ids).to(self.dtype), _runs(tokens.lengths)
+
 
 class FlatLayer:
-    """`Layer` for prediction, over tokens without padding.
-
-    No `nn.Module`, and it calls none: for a short text their calls cost as much as the products.
-    """
+    """`Layer` for prediction, over tokens without padding."""
 
     def __init__(self, layer: Layer, config: ModelConfig, dtype: torch.dtype) -> None:
         self.heads, self.activation = config.num_attention_heads, config.hidden_act
         self.qkv = prediction_linear(*_query_key_value(layer, config, dtype), dtype)
         parts = (layer.attention.output, layer.widen, layer.narrow)
         self.output, self.widen, self.narrow = (prediction_linear(part.weight, part.bias, dtype) for part in parts)
-        self.norms = [
-            partial(
-                F.layer_norm, normalized_shape=norm.normalized_shape, weight=norm.weight, bias=norm.bias, eps=norm.eps
-            )
-            for norm in (layer.attention_norm, layer.feed_forward_norm)
-        ]
+        self.attention_norm, self.feed_forward_norm = layer.attention_norm, layer.feed_forward_norm
 
     def __call__(self, hidden: Tensor, runs: list[Run]) -> Tensor:
         """(N, D) -> (N, D)."""
@@ -114,7 +109,7 @@ class FlatLayer:
 
     def _mix(self, hidden: Tensor, runs: list[Run]) -> Tensor:
         """What attention finds for all tokens: (N, D) -> (N, D)."""
-        query, seen = self.qkv.forward(hidden).tensor_split([hidden.shape[1]], dim=1)  # (N, 3 D) -> (N, D), (N, 2 D)
+        query, seen = self.qkv(hidden).tensor_split([hidden.shape[1]], dim=1)  # (N, 3 D) -> (N, D), (N, 2 D)
         return self._attend(query, seen, runs)
 
     def _attend(self, query: Tensor, seen: Tensor, runs: list[Run], asking: int | None = None) -> Tensor:
@@ -139,8 +134,9 @@ class FlatLayer:
 
     def _after(self, mixed: Tensor, hidden: Tensor) -> Tensor:
         """What attention found and what the layer was given -> the layer's output: two (n, D) -> (n, D)."""
-        attended = self.norms[0](self.output.plus(mixed, hidden))
-        return self.norms[1](self.narrow.plus(self.widen.forward(attended, self.activation), attended))
+        attended = self.attention_norm(self.output.plus(mixed, hidden))
+        made: Tensor = self.feed_forward_norm(self.narrow.plus(self.widen(attended, self.activation), attended))
+        return made
 
 
 class LastLayer(FlatLayer):
@@ -162,7 +158,7 @@ class LastLayer(FlatLayer):
             return self._after(self._mix(hidden, runs)[at], hidden[at])
         asking = hidden[at[order]]
         each = len(at) // sum(run.sequences for run in runs)
-        made = self._after(self._attend(self.query.forward(asking), self.key_value.forward(hidden), runs, each), asking)
+        made = self._after(self._attend(self.query(asking), self.key_value(hidden), runs, each), asking)
         return torch.empty_like(made).index_copy_(0, order, made)
 
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from bertsmith.model.packed import is_narrow
-from bertsmith.model.tiles import multiply, tiles_serve
+from bertsmith.model.packed import mkl_is_faster
+from bertsmith.model.tiles import can_use_tiles, multiply
 
 # Outputs that MKL is asked for at once, with AVX2 alone: for a whole vocabulary at once it takes a third longer there,
 # see bench/RESULTS.md.
@@ -30,21 +30,34 @@ class Linear(nn.Linear):
 
     def forward(self, rows: Tensor) -> Tensor:
         """(…, I) -> (…, O), in autocast's type where it is on."""
-        return self.by(self.weight, self.bias, rows)
+        return self._product(rows, self.bias)
 
-    def by(self, weight: Tensor, bias: Tensor | None, rows: Tensor) -> Tensor:
-        """As `forward`, with a part of the outputs' weights and biases."""
-        trained = self.training and weight.requires_grad and torch.is_grad_enabled()
-        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else rows.dtype
-        if not (trained and rows.device.type == "cpu" and _serves(dtype)):
-            return F.linear(rows, weight, bias)
+    def without_bias(self, rows: Tensor) -> Tensor:
+        """As `forward`, for what adds the bias itself."""
+        return self._product(rows, None)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether a gradient of its weight is wanted."""
+        return self.training and self.weight.requires_grad and torch.is_grad_enabled()
+
+    def _product(self, rows: Tensor, bias: Tensor | None) -> Tensor:
+        dtype = product_dtype(rows)
+        if not (self.is_trained and rows.device.type == "cpu" and _one_dnn_is_faster(dtype)):
+            return F.linear(rows, self.weight, bias)
         flat = rows.to(dtype).contiguous().flatten(0, -2)  # (…, I) -> (N, I)
-        made: Tensor = _Linear.apply(flat, weight, bias)  # type: ignore[no-untyped-call]
-        return made.view(*rows.shape[:-1], len(weight))
+        made: Tensor = _Linear.apply(flat, self.weight, bias)  # type: ignore[no-untyped-call]
+        return made.view(*rows.shape[:-1], self.out_features)
+
+
+def product_dtype(values: Tensor) -> torch.dtype:
+    """The type of what products make of these values: autocast's where it is on, else their own."""
+    device = values.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else values.dtype
 
 
 def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """`F.linear` by the faster library, all of one type; for code that makes its gradients itself.
+    """`F.linear` by the faster library, all of one type; no gradient is recorded.
 
     Args:
         rows: (N, I).
@@ -54,9 +67,9 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     Returns:
         (N, O).
     """
-    if rows.device.type == "cpu" and _serves(rows.dtype):
+    if rows.device.type == "cpu" and _one_dnn_is_faster(rows.dtype):
         return _one_dnn(_dense(rows), weight, bias)
-    if rows.device.type != "cpu" or not is_narrow(rows.dtype):
+    if rows.device.type != "cpu" or not mkl_is_faster(rows.dtype):
         return F.linear(rows, weight, bias)
     made = rows.new_empty(len(rows), len(weight))
     for columns, *of_run in zip(*(torch.split(each, _RUN) for each in (made.t(), weight, bias)), strict=True):
@@ -65,10 +78,10 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
-    """`left @ right` of matrices, by the faster library; for code that makes its gradients itself."""
-    if tiles_serve(left, right):
+    """`left @ right` of matrices, by the faster library; no gradient is recorded."""
+    if can_use_tiles(left.dtype, left, right):
         return multiply(left, right, dtype=left.dtype)
-    if left.device.type == "cpu" and left.dtype == torch.float32 and _serves(torch.float32):
+    if left.device.type == "cpu" and left.dtype == torch.float32 and _one_dnn_is_faster(torch.float32):
         return _one_dnn(_dense(left), _dense(right).t(), None)
     return left @ right
 
@@ -82,7 +95,7 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.weight_dtype = weight.dtype
-        if tiles_serve(rows, weight):
+        if can_use_tiles(rows.dtype, rows, weight):
             ctx.save_for_backward(rows, weight)
             biases = None if bias is None else bias.float()
             return multiply(rows, weight.t(), dtype=rows.dtype, bias=biases)
@@ -104,7 +117,7 @@ class _Linear(torch.autograd.Function):
 
 def gradient_of_weight(gradient: Tensor, rows: Tensor, dtype: torch.dtype) -> Tensor:
     """A linear layer's, from (N, O), that of what it gave, and (N, I), what it was given: (O, I) of a type."""
-    if tiles_serve(rows) and dtype == torch.float32:
+    if can_use_tiles(rows.dtype, rows, gradient) and dtype == torch.float32:
         return multiply(gradient.t(), rows, dtype=dtype)
     return product(gradient.t(), rows).to(dtype)
 
@@ -116,16 +129,16 @@ def _one_dnn(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 @cache
-def _serves(dtype: torch.dtype) -> bool:
+def _one_dnn_is_faster(dtype: torch.dtype) -> bool:
     """Whether oneDNN's product is there for a format, and the faster one.
 
-    It is tried, since it is no public part of torch. For float32 the processor decides and not a measurement: a run
-    that goes on multiplies as it began.
+    It is tried, since it is no public part of torch. For float32 the processor decides and not a measurement, so that a
+    resumed run computes the same numbers.
     """
     if dtype == torch.float32 and not _has_amd_avx512():
         return False
     try:
-        rows = torch.ones(16, 16, dtype=dtype)
+        rows = torch.ones(16, 16, dtype=dtype, device="cpu")
         _one_dnn(rows, rows, rows[0])
     except (AttributeError, RuntimeError):  # a torch without oneDNN, or a processor or a type that it does not know
         return False

@@ -10,23 +10,23 @@ from torch import Tensor, nn
 
 from bertsmith.config import ModelConfig
 from bertsmith.model.activations import ACTIVATIONS
-from bertsmith.model.attention import SelfAttention, Sight, at_places, scores_dtype, sight_of
+from bertsmith.model.attention import AttentionMask, SelfAttention, at_places, attention_mask_of
 from bertsmith.model.dropout import Dropout
 from bertsmith.model.encoder import check_length, embedding_table
-from bertsmith.model.linear import Linear
+from bertsmith.model.linear import Linear, product_dtype
 from bertsmith.model.rotary import Rotary, rotary
 
 
 class Shared(NamedTuple):
-    """What all layers of a kind share in a forward pass: what a token sees, and the angles of the places."""
+    """What all layers of a kind share in a forward pass: the attention mask, and the angles of the places."""
 
-    sight: Sight
+    attention_mask: AttentionMask
     rotary: Rotary
 
     def bias(self) -> Tensor | None:
-        """The sight, where it is a bias or everything: wherever torch's plain products compute."""
-        assert self.sight is None or isinstance(self.sight, Tensor)
-        return self.sight
+        """The attention mask, where it is a bias or None: wherever torch's plain products compute."""
+        assert self.attention_mask is None or isinstance(self.attention_mask, Tensor)
+        return self.attention_mask
 
 
 class ModernEncoder(nn.Module):
@@ -77,14 +77,16 @@ class ModernEncoder(nn.Module):
 
     def shared(self, hidden: Tensor, position_ids: Tensor, sequence_ids: Tensor | None) -> list[Shared]:
         """What each layer is given with a batch; made once a forward pass, and the same for all layers of a kind."""
-        config, dtype, length = self.config, scores_dtype(hidden), hidden.shape[1]
+        config, dtype, length = self.config, product_dtype(hidden), hidden.shape[1]
         attention, reach = cast(ModernLayer, self.layers[0]).attention, config.local_attention // 2
         width, dropped = attention.width, attention.dropped
-        everywhere = None if sequence_ids is None else sight_of(sequence_ids, hidden, width=width, dropped=dropped)
+        everywhere: AttentionMask = None
+        if sequence_ids is not None:
+            everywhere = attention_mask_of(sequence_ids, hidden, width=width, dropped=dropped)
         near = everywhere
         if torch.compiler.is_exporting() or length > reach + 1:  # else every place of a row is near
             alone = torch.ones_like(position_ids[:1]) if sequence_ids is None else sequence_ids
-            near = sight_of(alone, hidden, width=width, dropped=dropped, reach=reach)
+            near = attention_mask_of(alone, hidden, width=width, dropped=dropped, reach=reach)
         of_global = Shared(everywhere, rotary(position_ids, width, theta=config.global_rope_theta, dtype=dtype))
         of_local = Shared(near, rotary(position_ids, width, theta=config.local_rope_theta, dtype=dtype))
         every = config.global_attn_every_n_layers
@@ -124,9 +126,11 @@ class ModernLayer(nn.Module):
         self.narrow = Linear(inner, width, bias=False)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden: Tensor, sight: Sight, by: Rotary, places: Tensor | None = None) -> Tensor:
-        """(B, T, D), what is seen, the angles -> (B, T, D); or (P, D), as in `Layer` of BERT."""
-        seen = self.attention_dropout(self.attention(self.attention_norm(hidden), sight, by, places))
+    def forward(
+        self, hidden: Tensor, attention_mask: AttentionMask, angles: Rotary, places: Tensor | None = None
+    ) -> Tensor:
+        """(B, T, D), the attention mask, the angles -> (B, T, D); or (P, D), as in `Layer` of BERT."""
+        seen = self.attention_dropout(self.attention(self.attention_norm(hidden), attention_mask, angles, places))
         hidden = seen + (hidden if places is None else at_places(hidden, places))
         gated, gate = self.widen(self.feed_forward_norm(hidden)).chunk(2, dim=-1)  # (B, T, D) -> 2 x (B, T, F)
         fed: Tensor = self.narrow(self.dropout(ACTIVATIONS[self.activation](gated) * gate))  # (B, T, F) -> (B, T, D)

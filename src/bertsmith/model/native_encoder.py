@@ -22,16 +22,17 @@ from bertsmith.model.activations import NUMBERS
 from bertsmith.model.encoder import BertEncoder, Layer
 from bertsmith.model.flat_tokens import FlatTokens, flat_tokens
 from bertsmith.model.half import fits_half
-from bertsmith.model.native import library as native
+from bertsmith.model.native import encoder as native
+from bertsmith.model.native.files import float32_room
 from bertsmith.model.packed import avx2_alone
 
 
-def native_serves(dtype: torch.dtype) -> bool:
+def native_is_faster(dtype: torch.dtype) -> bool:
     """Whether `NativeEncoder` is the faster one for all texts: float32 or float16 with AVX2 alone."""
     return dtype in (torch.float32, torch.float16) and avx2_alone() and native.library() is not None
 
 
-def native_serves_short() -> bool:
+def native_is_faster_for_short_texts() -> bool:
     """Whether it is for short ones: with AVX512, where torch's library has a product of its own for many tokens."""
     return not avx2_alone() and native.library() is not None
 
@@ -109,7 +110,7 @@ class NativeEncoder(nn.Module):
         assert all(len(each) == starts[-1] for each in ids)
         if hidden is None:
             batch.ids = native.Pointers(*(each.data_ptr() for each in ids))
-            hidden = _float32(len(ids[0]), self.config.hidden_size)
+            hidden = float32_room(len(ids[0]), self.config.hidden_size)
         batch.hidden = hidden.data_ptr()
         if at is None:
             native.run(self._encoder(layers), batch)
@@ -121,7 +122,7 @@ class NativeEncoder(nn.Module):
             raise IndexError(f"places that are no tokens: there are {len(hidden)}")
         asking = places.astype(np.int32)
         asking_starts = np.searchsorted(asking, starts).astype(np.int32)
-        asked = _float32(len(asking), hidden.shape[1])
+        asked = float32_room(len(asking), hidden.shape[1])
         batch.asking, batch.asking_starts = asking.ctypes.data, asking_starts.ctypes.data
         batch.asked = asked.data_ptr()
         native.run(self._encoder(layers), batch)
@@ -164,8 +165,3 @@ class NativeEncoder(nn.Module):
         """Where these lie, as long as the encoder lives."""
         self.kept.append(values.detach().to("cpu", dtype).contiguous())
         return self.kept[-1].data_ptr()
-
-
-def _float32(*shape: int) -> Tensor:
-    """Room that C writes to, whatever torch's defaults are."""
-    return torch.empty(shape, dtype=torch.float32, device="cpu")

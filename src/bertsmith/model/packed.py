@@ -46,7 +46,7 @@ class PackedLinear(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> None:
         super().__init__()
-        self.narrow = is_narrow(dtype)
+        self.narrow = mkl_is_faster(dtype)
         # Neither parameters nor buffers: nothing is to train, move or save them.
         plain = weight.detach().to(dtype)
         self.bias = None if bias is None else bias.detach().to(dtype)
@@ -80,8 +80,8 @@ def activate(values: Tensor, after: After) -> Tensor:
     return _AFTER[after][2](values)
 
 
-def is_narrow(dtype: torch.dtype) -> bool:
-    """Whether `F.linear` is MKL's product at its best: float32, with AVX2 alone.
+def mkl_is_faster(dtype: torch.dtype) -> bool:
+    """Whether MKL's product, which `F.linear` calls, is faster than oneDNN's for many rows: float32, with AVX2 alone.
 
     By the processor and not by a measurement, so that a model answers alike whenever it is opened.
     """
@@ -98,7 +98,7 @@ def avx2_alone() -> bool:
 @cache
 def can_pack(dtype: torch.dtype) -> bool:
     """Whether torch has these products for a format on this machine: tried, since they are no public part of it."""
-    rows = torch.ones(16, 16, dtype=dtype)
+    rows = torch.ones(16, 16, dtype=dtype, device="cpu")
     try:
         with torch.no_grad():
             weight = _pack(rows)

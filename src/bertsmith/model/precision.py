@@ -11,7 +11,7 @@ from bertsmith.config import Precision, PredictionPrecision
 from bertsmith.errors import ConfigError
 from bertsmith.model.half import can_halve
 from bertsmith.model.linear import product
-from bertsmith.model.packed import is_narrow
+from bertsmith.model.packed import avx2_alone
 
 # Fewer than this many times faster, and the casts eat the gain.
 WORTHWHILE = 1.5
@@ -34,7 +34,8 @@ def choose_precision(asked: Precision, device: torch.device) -> Precision:
 
 def choose_prediction_precision(asked: PredictionPrecision, device: torch.device) -> PredictionPrecision:
     """As `choose_precision`, and for "auto" float16 in float32's place where a processor has AVX2 alone: there a short
-    text takes seven to eight tenths of the time with half the weights to read. With more than that it was not measured.
+    text takes seven to eight tenths of the time with half the weights to read. With AVX512 half weights cost many texts
+    5 to 8%, and short ones have them in any case beside bfloat16 (`encoder_by_length.py`).
 
     Raises:
         ConfigError: float16 where there is no product for it.
@@ -44,7 +45,7 @@ def choose_prediction_precision(asked: PredictionPrecision, device: torch.device
             raise ConfigError("float16 is for x86 processors, and not to be had here: take auto, float32 or bfloat16")
         return asked
     chosen = choose_precision(asked, device)
-    halved = asked == "auto" and device.type == "cpu" and is_narrow(torch.float32) and can_halve()
+    halved = asked == "auto" and device.type == "cpu" and avx2_alone() and can_halve()
     return "float16" if halved and chosen == "float32" else chosen
 
 
@@ -62,7 +63,10 @@ def _product_seconds(*formats: torch.dtype) -> list[float]:
     What else the machine does only lengthens some of them, and would have the last word in a mean or a median.
     """
     best = [math.inf] * len(formats)
-    factors = [(torch.ones(1024, 512, dtype=each), torch.ones(512, 2048, dtype=each)) for each in formats]
+    factors = [
+        (torch.ones(1024, 512, dtype=each, device="cpu"), torch.ones(512, 2048, dtype=each, device="cpu"))
+        for each in formats
+    ]
     for left, right in factors:
         product(left, right)  # the first one builds the kernel
     for _ in range(7):

@@ -22,11 +22,6 @@ class Rotary(NamedTuple):
     cosine: Tensor
     sine: Tensor
 
-    def at(self, asking: Tensor) -> "Rotary":
-        """The angles of some places of each row: (B, Q), indices into B * T -> two (B, 1, Q, H)."""
-        cosine, sine = (table.flatten(0, 2)[asking][:, None] for table in self)
-        return Rotary(cosine, sine)
-
 
 def rotary(position_ids: Tensor, width: int, *, theta: float, dtype: torch.dtype) -> Rotary:
     """The table of a batch; the H / 2 pairs of a head turn with wavelengths from 2π to nearly 2π · theta.
@@ -46,9 +41,9 @@ def rotary(position_ids: Tensor, width: int, *, theta: float, dtype: torch.dtype
     return Rotary(torch.cat((cosine, cosine), -1), torch.cat((-sine, sine), -1))
 
 
-def rotate(values: Tensor, by: Rotary) -> Tensor:
+def rotate(values: Tensor, angles: Rotary) -> Tensor:
     """Queries or keys, (B, N, T, H), turned by the angles of their places."""
-    turned: Tensor = _Turn.apply(values, *by)  # type: ignore[no-untyped-call]
+    turned: Tensor = _Turn.apply(values, *angles)  # type: ignore[no-untyped-call]
     return turned
 
 

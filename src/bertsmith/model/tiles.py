@@ -21,23 +21,23 @@ from bertsmith.model.native.files import TYPES
 
 
 @cache
-def in_tiles(dtype: torch.dtype) -> bool:
-    """Whether products of a format are those of tiles.
+def has_tiles_for(dtype: torch.dtype) -> bool:
+    """Whether the processor multiplies this format in tiles, whatever code asks it to.
 
-    By the processor and not by a measurement, so that a run that goes on on it multiplies as it began.
+    By the processor and not by a measurement, so that a resumed run computes the same numbers.
     """
     return dtype == torch.bfloat16 and bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
-def tiles_serve(values: Tensor, *beside: Tensor) -> bool:
-    """Whether there are compiled products for values of this type, and where they lie, with others beside them."""
-    if torch.compiler.is_compiling() or values.device.type != "cpu" or not in_tiles(values.dtype):
+def can_use_tiles(dtype: torch.dtype, *given: Tensor) -> bool:
+    """Whether our compiled products can multiply these tensors in a format."""
+    if torch.compiler.is_compiling() or not has_tiles_for(dtype):
         return False
-    return all(each.dtype in TYPES for each in beside) and native.tiles() is not None
+    return all(each.device.type == "cpu" and each.dtype in TYPES for each in given) and native.tiles() is not None
 
 
 def multiply(left: Tensor, right: Tensor, *, dtype: torch.dtype, bias: Tensor | None = None) -> Tensor:
-    """`left @ right + bias`; where `tiles_serve`.
+    """`left @ right + bias`; where `can_use_tiles`.
 
     What is float32 is rounded to bfloat16 first; sums are float32. No gradients.
 

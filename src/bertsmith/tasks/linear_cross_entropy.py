@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bertsmith.model.linear import linear, product
-from bertsmith.model.tiles import tiles_serve
+from bertsmith.model.linear import linear, product, product_dtype
+from bertsmith.model.tiles import can_use_tiles
 from bertsmith.tasks.tiled_cross_entropy import tiled_cross_entropy
 
 IGNORED = -100  # the label of a place that has no loss, as for `F.cross_entropy`
@@ -37,10 +37,8 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, labels: T
     Reference:
         Hsu et al. 2024, "Liger Kernel", section 3.2, for the idea of making the gradient beside the loss.
     """
-    device = hidden.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
-    hidden = hidden.to(dtype)
-    if tiles_serve(hidden, weight):
+    hidden = hidden.to(product_dtype(hidden))
+    if can_use_tiles(hidden.dtype, hidden, weight):
         return tiled_cross_entropy(hidden, weight, bias, labels, IGNORED)
     loss: Tensor = _LinearCrossEntropy.apply(hidden, weight, bias, labels)  # type: ignore[no-untyped-call]
     return loss
@@ -73,7 +71,6 @@ class _LinearCrossEntropy(torch.autograd.Function):
         with torch.autocast(words.device.type, enabled=False):
             of_hidden = product(excess, words) * gradient  # (M, V) x (V, D) -> (M, D)
             of_weight = product(excess.t(), hidden * gradient)  # (V, M) x (M, D) -> (V, D)
-            of_bias = (
-                product(excess.new_ones(1, len(excess)), excess)[0] * gradient
-            )  # as a product it is the fastest sum
+            ones = excess.new_ones(1, len(excess))
+            of_bias = product(ones, excess)[0] * gradient  # as a product it is the fastest sum
         return of_hidden.to(hidden.dtype), of_weight.to(ctx.weight_dtype), of_bias.to(ctx.weight_dtype), None

@@ -53,7 +53,7 @@ class _Tiled(torch.autograd.Function):
             most = logits.amax(0)
             exact = logits.sub_(most).exp2_()
             powers, sums, right = exact.to(hidden.dtype), exact.sum(0), right - most[places]
-        # From here on the excess over what is right, times the sum: what is right has a probability of one.
+        # The label's entry becomes (p - 1) times the sum: entries over sums are the gradient then, softmax - one-hot.
         powers[wanted, places] = (right.exp2() - sums[places]).to(powers.dtype)
         # Nothing where a place has no loss.
         inverse = torch.zeros_like(sums).index_copy_(0, places, 1 / sums[places])

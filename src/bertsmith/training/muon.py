@@ -80,12 +80,12 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     given = matrices.mT if tall else matrices
     near: Tensor = given / (torch.linalg.vector_norm(given, dim=(1, 2), keepdim=True) + 1e-7)
     for iterations in _passes(given):
-        gram = _symmetric(near, near.mT)  # (K, R, C) -> (K, R, R)
+        gram = near @ near.mT  # (K, R, C) -> (K, R, R)
         factor = whole = _factor(gram)
         for _ in range(iterations - 1):
-            gram = _symmetric(_symmetric(factor, gram), factor)  # that of the next iteration, from its square one
+            gram = factor @ gram @ factor  # that of the next iteration, from its square one
             factor = _factor(gram)
-            whole = _symmetric(factor, whole)
+            whole = factor @ whole
         near = whole @ near
     return near.mT if tall else near
 
@@ -104,21 +104,6 @@ def _passes(matrices: Tensor) -> list[int]:
 def _factor(gram: Tensor) -> Tensor:
     """What one iteration multiplies a matrix by, from its gram: (K, R, R) -> (K, R, R)."""
     a, b, c = _COEFFICIENTS
-    factor = _symmetric(gram, gram).mul_(c).add_(gram, alpha=b)
+    factor = (gram @ gram).mul_(c).add_(gram, alpha=b)
     factor.diagonal(dim1=1, dim2=2).add_(a)
     return factor
-
-
-def _symmetric(left: Tensor, right: Tensor) -> Tensor:
-    """Products that are known to be symmetric, three quarters of them computed: (K, R, C), (K, C, R) -> (K, R, R).
-
-    As all are that are made of one gram. In bfloat16 the library is slow with parts of matrices: whole ones there.
-    """
-    if left.dtype != torch.float32:
-        return left @ right
-    half = left.shape[1] // 2
-    made = left.new_empty(len(left), left.shape[1], left.shape[1])
-    made[:, :half] = left[:, :half] @ right
-    made[:, half:, half:] = left[:, half:] @ right[:, :, half:]
-    made[:, half:, :half] = made[:, :half, half:].mT
-    return made

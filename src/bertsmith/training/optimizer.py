@@ -23,7 +23,8 @@ _TOUCHED = "touched"  # (V,) bool, the rows of a table that ever had a sparse gr
 _ABOVE = -1  # the depth of what stands above all layers
 
 
-# The matrices of a layer that Muon steps: those that others lie under one another in, and what reads one of these.
+# The matrices of a layer that Muon steps. Some hold several under one another: `attention.qkv` query, key and value,
+# ModernBERT's `widen` what is gated and its gate. How high a part is, is told by the width of the layer that reads it.
 _MATRIX = re.compile(r"(encoder\.layers\.\d+\.)(attention\.qkv|attention\.output|widen|narrow)\.weight")
 _READ_BY = {"attention.qkv": "attention.output", "widen": "narrow"}
 
@@ -162,7 +163,7 @@ def _depth(name: str) -> int:
 
 
 def begin_step(optimizer: torch.optim.Optimizer, step: int, *, rate: float) -> None:
-    """Give every parameter this rate, or its layer's share of it; before this are so many steps of the run."""
+    """Give every parameter this rate, or its layer's share of it; `step` is the number of steps taken before."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["rate_share"]
         group["step"] = step

@@ -145,7 +145,7 @@ static int known(const Encoder *encoder, const Batch *batch) {
     return 1;
 }
 
-enum { EDITION = 1 }; /* one more with every change of what is asked for or given */
+enum { EDITION = 1 }; /* one more with every change of what is computed, asked for or given */
 enum { DONE, NO_MEMORY, UNKNOWN_ID };
 
 /* For who calls to see whether both mean the same: edition, outputs of a panel, bytes of the structures. */

@@ -7,6 +7,7 @@ this wants. Beside another OpenMP numbers are the same, but threads of two kinds
 from __future__ import annotations
 
 import ctypes
+import warnings
 from collections.abc import Mapping, Sequence
 from ctypes import c_int64
 from importlib.util import find_spec
@@ -17,7 +18,6 @@ import torch
 AVX2 = ("avx2", "fma3", "f16c")  # of a processor, by torch's names
 AVX512 = (*AVX2, "avx512_f", "avx512_bw", "avx512_dq", "avx512_vl")
 AVX512_BF16 = (*AVX512, "avx512_bf16")  # which rounds to bfloat16 in one go
-
 
 TYPES = {torch.float32: 0, torch.bfloat16: 1}  # as `functions.h` numbers them
 Functions = Mapping[str, Sequence[Any]]  # by name, the types of what each is given
@@ -33,13 +33,21 @@ def find_native(name: str, *, needs: tuple[str, ...], layout: list[int], functio
         functions: likewise.
 
     Returns:
-        None where it was not compiled, or the processor lacks what it was compiled for.
+        None where it was not compiled, or the processor lacks what it was compiled for; likewise, with a warning, where
+        it was compiled from other sources than these.
     """
     processor = torch.cpu.get_capabilities()
     found = find_spec(f"bertsmith.model.native._{name}")
     if found is None or found.origin is None or not all(processor.get(each) for each in needs):
         return None
-    return open_native(found.origin, layout=layout, functions=functions)
+    code = open_native(found.origin, layout=layout, functions=functions)
+    if code is None:
+        warnings.warn(
+            f"{found.origin} is of another version of bertsmith, so torch computes in its place, more slowly. "
+            "Install bertsmith again to have it compiled.",
+            stacklevel=2,
+        )
+    return code
 
 
 def open_native(path: str, *, layout: list[int], functions: Functions) -> ctypes.CDLL | None:
@@ -58,3 +66,8 @@ def open_native(path: str, *, layout: list[int], functions: Functions) -> ctypes
     except (OSError, ValueError, AttributeError):
         return None
     return code if theirs == layout else None
+
+
+def float32_room(*shape: int) -> torch.Tensor:
+    """Room that C writes to, whatever torch's defaults are."""
+    return torch.empty(shape, dtype=torch.float32, device="cpu")

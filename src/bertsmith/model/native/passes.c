@@ -11,7 +11,7 @@ Letters: N rows, D values of a row; B rows of a batch, A heads, Q places that as
 
 #include "functions.h"
 
-enum { EDITION = 1 }; /* one more with every change of what is asked for or given */
+enum { EDITION = 1 }; /* one more with every change of what is computed, asked for or given */
 enum { BLOCKS = 64, STRETCH = 256 };
 
 #define IN_BLOCKS _Pragma("omp parallel for schedule(dynamic) num_threads(threads)") for

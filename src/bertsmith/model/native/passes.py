@@ -1,4 +1,4 @@
-"""`passes.c`, found; `model/joined_passes.py` calls it."""
+"""`passes.c`, found; `model/fused_passes.py` calls it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from bertsmith.model.native.files import AVX2, AVX512_BF16, Functions, find_native
 
 EDITION = 1  # of the functions and what they are given, as C has it
+BUILDS = (("passes_avx512", AVX512_BF16), ("passes", AVX2))  # what is compiled, and for what; the best one first
 BLOCKS = 64  # in which sums over rows are made
 
 
@@ -50,7 +51,7 @@ def passes() -> ctypes.CDLL | None:
         "add_norm_backward": [POINTER(AddNormBackward), c_int],
         "softmax_rows": [c_void_p, c_void_p, *[c_int64] * 6, c_void_p, c_int],
     }
-    for name, needs in (("passes_avx512", AVX512_BF16), ("passes", AVX2)):
+    for name, needs in BUILDS:
         if code := find_native(name, needs=needs, layout=layout, functions=functions):
             return code
     return None

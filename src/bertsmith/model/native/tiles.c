@@ -20,7 +20,7 @@ Letters: M rows of the left, N columns of the right, K values that are summed. *
 
 #include "functions.h"
 
-enum { EDITION = 2 }; /* one more with every change of what is asked for or given */
+enum { EDITION = 3 }; /* one more with every change of what is computed, asked for or given */
 enum { DONE, NO_MEMORY };
 enum { AS_IT_IS, ACTIVATED, SLOPED, POWERS };
 

@@ -1,4 +1,4 @@
-"""The joined passes of a training step: torch's values and gradients, compiled."""
+"""The fused passes of a training step: torch's values and gradients, compiled."""
 
 from collections import Counter
 
@@ -9,15 +9,33 @@ from torch import nn
 from torch.nn import functional as F
 
 from bertsmith.model import feed_forward_step
-from bertsmith.model import joined_passes as passes
+from bertsmith.model import fused_passes as passes
 from bertsmith.model.activations import ACTIVATIONS
-from bertsmith.model.joined_passes import activated, add_norm, softmax_in_place
+from bertsmith.model.fused_passes import activated, add_norm, softmax_in_place
 from bertsmith.model.linear import Linear
 from bertsmith.model.native import passes as native
 
-compiled = pytest.mark.skipif(
+there = pytest.mark.skipif(
     native.passes() is None, reason="bertsmith was installed without a C compiler, or the processor has no AVX2"
 )
+HERE = native.passes.__wrapped__  # whatever tests put in its place
+
+
+def compiled(test):
+    """Once with each of what was compiled."""
+    return there(pytest.mark.usefixtures("build")(test))
+
+
+@pytest.fixture(params=[name for name, _ in native.BUILDS])
+def build(request, monkeypatch):
+    """What the passes are computed by."""
+    monkeypatch.setattr(native, "BUILDS", [each for each in native.BUILDS if each[0] == request.param])
+    made = HERE()
+    if made is None:
+        pytest.skip("not for this processor")
+    monkeypatch.setattr(native, "passes", lambda: made)
+
+
 # Widths that neither vectors nor stretches divide, one row and none, fewer rows than blocks.
 SHAPES = [(3, 5, 24), (2, 40, 300), (1, 7), (0, 16), (70, 1)]
 FORMATS = [torch.float32, torch.bfloat16]
@@ -53,7 +71,7 @@ def test_an_activation_has_torchs_values_and_gradients(shape, activation, dtype)
 @compiled
 @pytest.mark.parametrize("dtype", FORMATS)
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("used", ["both", "exact", "rows"])
+@pytest.mark.parametrize("used", ["both", "exact", "rounded"])
 def test_a_sum_and_its_norm_have_torchs_values_and_gradients(shape, used, dtype):
     torch.manual_seed(1)
     norm = nn.LayerNorm(shape[-1], eps=1e-12 if shape[-1] > 1 else 1.0)
@@ -61,7 +79,7 @@ def test_a_sum_and_its_norm_have_torchs_values_and_gradients(shape, used, dtype)
     nn.init.normal_(norm.bias)
     values, residual = torch.randn(shape).to(dtype), torch.randn(shape)
     upstream = [torch.randn(shape), torch.randn(shape).to(dtype)]
-    weights = {"both": (1, 1), "exact": (1, 0), "rows": (0, 1)}[used]
+    weights = {"both": (1, 1), "exact": (1, 0), "rounded": (0, 1)}[used]
 
     given = [values.float().requires_grad_(), residual.clone().requires_grad_(), norm.weight, norm.bias]
     wanted = norm(given[0] + given[1])
@@ -75,10 +93,10 @@ def test_a_sum_and_its_norm_have_torchs_values_and_gradients(shape, used, dtype)
         results, given, [each for weight, each in zip(weights, upstream, strict=True) if weight]
     )
     assert "AddNorm" in type(made.exact.grad_fn).__name__
-    assert (made.exact.dtype, made.rows.dtype) == (torch.float32, dtype)
+    assert (made.exact.dtype, made.rounded.dtype) == (torch.float32, dtype)
     assert (gradients[0].dtype, gradients[1].dtype) == (dtype, torch.float32)
     near(made.exact, wanted, torch.float32)
-    near(made.rows, wanted, dtype)
+    near(made.rounded, wanted, dtype)
     near(gradients[0], wanted_gradients[0], dtype)
     for ours, theirs in zip(gradients[1:], wanted_gradients[1:], strict=True):
         near(ours, theirs, torch.float32, at=10)
@@ -120,7 +138,7 @@ def test_rounding_is_torchs():
     made = add_norm(torch.randn(3, len(norm.bias)).bfloat16().requires_grad_(), torch.randn(3, len(norm.bias)), norm)
     torch.testing.assert_close(made.exact, norm.bias.expand(3, -1), rtol=0, atol=0, equal_nan=True)
     # AVX512 makes zero of what is smaller than 2^-126.
-    torch.testing.assert_close(made.rows, made.exact.bfloat16(), rtol=0, atol=1.2e-38, equal_nan=True)
+    torch.testing.assert_close(made.rounded, made.exact.bfloat16(), rtol=0, atol=1.2e-38, equal_nan=True)
 
 
 @compiled
@@ -147,7 +165,7 @@ def test_on_any_number_of_cores_it_is_the_same_bit_for_bit(dtype):
             torch.set_num_threads(count)
             given = [values.clone().requires_grad_(), residual.clone().requires_grad_(), bias.clone().requires_grad_()]
             made = add_norm(passes._Activated.apply(given[0].clone(), given[2], "gelu"), given[1], norm)
-            of_all = torch.autograd.grad((made.exact.sin() + made.rows).sum(), [*given, norm.weight, norm.bias])
+            of_all = torch.autograd.grad((made.exact.sin() + made.rounded).sum(), [*given, norm.weight, norm.bias])
             results.append([made.exact, *of_all])
     finally:
         torch.set_num_threads(threads)
@@ -160,7 +178,7 @@ def test_a_second_backward_pass_gives_the_same():
     norm, linear = nn.LayerNorm(8), Linear(8, 8)
     inputs = torch.randn(4, 8, requires_grad=True)
     made = add_norm(activated(linear, inputs, "gelu"), inputs, norm)
-    loss = made.exact.sin().sum() + made.rows.cos().sum()
+    loss = made.exact.sin().sum() + made.rounded.cos().sum()
     first = torch.autograd.grad(loss, [inputs, *linear.parameters()], retain_graph=True)
     assert all(map(torch.equal, first, torch.autograd.grad(loss, [inputs, *linear.parameters()])))
 
@@ -175,7 +193,7 @@ def test_a_model_has_the_gradients_that_torchs_own_passes_give_it(bfloat16, monk
         hidden.float().sin().sum().backward()
         return [hidden.detach(), *(each.grad for each in bert.encoder.parameters())]
 
-    monkeypatch.setattr(feed_forward_step, "tiles_serve", lambda *values: False)  # which has an activation of its own
+    monkeypatch.setattr(feed_forward_step, "can_use_tiles", lambda *given: False)  # which has an activation of its own
     called, real = Counter(), native.passes()
 
     class Counted:
@@ -185,7 +203,7 @@ def test_a_model_has_the_gradients_that_torchs_own_passes_give_it(bfloat16, monk
 
     with monkeypatch.context() as patched:
         patched.setattr(native, "passes", Counted)
-        joined = step()
+        fused = step()
     layers = tiny_bert().config.num_hidden_layers
     assert called == {
         "softmax_rows": layers,
@@ -196,7 +214,7 @@ def test_a_model_has_the_gradients_that_torchs_own_passes_give_it(bfloat16, monk
     }
     monkeypatch.setattr(native, "passes", lambda: None)
     plain = step()
-    for ours, theirs in zip(joined, plain, strict=True):
+    for ours, theirs in zip(fused, plain, strict=True):
         if bfloat16:
             assert (ours - theirs).norm() <= 0.03 * theirs.norm() + 1e-4
         else:
@@ -207,7 +225,7 @@ def test_what_is_not_trained_or_of_another_type_goes_torchs_way():
     norm, linear, inputs = nn.LayerNorm(8), Linear(8, 6), torch.randn(4, 8)
     assert torch.equal(activated(linear, inputs, "relu"), F.relu(linear(inputs)))
     made = add_norm(inputs, inputs, norm)
-    assert made.rows is made.exact
+    assert made.rounded is made.exact
     assert torch.equal(made.exact, norm(inputs + inputs))
     doubled = [each.double().requires_grad_() for each in (inputs, inputs)]
     assert add_norm(*doubled, norm.double()).exact.dtype == torch.float64
