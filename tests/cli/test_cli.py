@@ -162,6 +162,15 @@ def test_prepare_keeps_its_tokenizer_and_notices_other_options(notes, capsys):
     assert "vocab_size was 70, now 71" in error
 
 
+@pytest.mark.parametrize("words", [["prepare"], ["pretrain", "--steps", "1"], ["tokenizer", "train"]])
+def test_a_file_without_text_leaves_no_folder(words, notes, capsys):
+    Path("blank.txt").write_text(" \n\n", encoding="utf-8")
+    assert "blank.txt: no document found" in complaint(capsys, *words, "blank.txt", "--out", "made")
+    assert not Path("made").exists()
+    assert main([*words, "blank.txt", "notes.txt", "--out", "made"]) == 0
+    assert Path("made").exists()
+
+
 def test_prepare_cleans_what_it_is_asked_to_and_shows_it(notes, capsys):
     words = ["prepare", "notes.txt", "--vocab-size", "70", "--workers", "1", "--drop-duplicates", "exact"]
     preview = run_json(capsys, *words, "--out", "corpus", "--preview-cleaning", "100")

@@ -32,10 +32,12 @@ def train(
     as_json: Json = False,
 ) -> None:
     from bertsmith.files import make_folder
+    from bertsmith.text.corpus import look_for_text
     from bertsmith.text.train import train_tokenizer
 
     if (out / "tokenizer.json").exists():
         raise InputError(f"--out {out} holds a tokenizer already; choose another folder")
+    look_for_text(corpus, reading)
     make_folder(out)
     say = reporter()
     tokenizer = train_tokenizer(corpus, config=vocabulary, corpus_config=reading, reporter=say)

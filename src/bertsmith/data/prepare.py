@@ -18,7 +18,7 @@ from bertsmith.data.units import Group, cut_parts, group_sources
 from bertsmith.files import locked
 from bertsmith.prepare_config import PrepareConfig
 from bertsmith.progress import Reporter
-from bertsmith.text.corpus import list_sources
+from bertsmith.text.corpus import list_sources, look_for_text
 from bertsmith.text.sources import Source
 from bertsmith.text.wordpiece import WordPiece
 
@@ -62,6 +62,7 @@ def prepare_corpus(
     output = output_of(out, Path(making.staging) if making.staging else None)
     done = is_prepared_place(output.place)
     if not done:
+        look_for_text(corpus, config)
         with locked(output.place, output.folder / BUILDING / "lock"):
             if not is_prepared_place(output.place):  # another process may have come to its end before it was locked
                 with engine_of(making.engine, config.workers) as engine:

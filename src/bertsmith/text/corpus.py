@@ -12,7 +12,7 @@ from bertsmith.text.columns import read_column
 from bertsmith.text.sources import Source, list_sources
 from bertsmith.text.streams import BadInput, BadInputs, text_blocks, undecodable
 
-__all__ = ["BadInput", "Document", "Source", "list_sources", "read_corpus", "read_documents"]
+__all__ = ["BadInput", "Document", "Source", "list_sources", "look_for_text", "read_corpus", "read_documents"]
 
 # War and Peace has 3 MB; a longer document (a dump without blank lines) is cut, so that memory stays bounded.
 MAX_DOCUMENT = 4 << 20  # bytes of .txt, characters of a column
@@ -76,6 +76,15 @@ def read_corpus(sources: Sequence[Source], config: CorpusConfig, *, skipped: lis
             yield document
     if empty:
         raise no_document(sources, skipped)
+
+
+def look_for_text(corpus: Sequence[str], config: CorpusConfig) -> None:
+    """Find a first document, before a folder is made: a mistake leaves none behind.
+
+    Raises:
+        CorpusError: as `read_corpus`; or a name that is not there.
+    """
+    next(read_corpus(list_sources(corpus), config, skipped=[]))
 
 
 def no_document(sources: Sequence[Source], skipped: Sequence[BadInput]) -> CorpusError:

@@ -21,7 +21,7 @@ from bertsmith.errors import ConfigError
 from bertsmith.model.compiling import check_compiler
 from bertsmith.model.device import choose_device
 from bertsmith.progress import Reporter, Silent
-from bertsmith.text.sources import list_sources
+from bertsmith.text.corpus import look_for_text
 from bertsmith.text.wordpiece import WordPiece
 from bertsmith.training.pretraining_run import PretrainingRun, PretrainResult
 from bertsmith.training.ranks import joined_ranks
@@ -116,9 +116,9 @@ class _Text:
         """Look for what was named, before a folder is made: a mistake leaves none behind.
 
         Raises:
-            CorpusError, TokenizerError: it is not there.
+            CorpusError, TokenizerError: it is not there, or holds no text.
         """
-        list_sources(self.corpus)
+        look_for_text(self.corpus, self.config)
         self._tokenizer()
 
     def _tokenizer(self) -> WordPiece | TokenizerConfig:
