@@ -108,6 +108,24 @@ def make_folder(folder: Path) -> None:
         ) from None
 
 
+@contextlib.contextmanager
+def folder_for(folder: Path) -> Iterator[None]:
+    """A folder for what the block makes; if it fails with nothing made, a folder that was not there goes again.
+
+    Raises:
+        ConfigError: as `make_folder`.
+    """
+    there = folder.exists()
+    make_folder(folder)
+    try:
+        yield
+    except BaseException:
+        if not there:
+            with contextlib.suppress(OSError):  # something is in it
+                folder.rmdir()
+        raise
+
+
 def expect_file(path: Path) -> None:
     """See that a file can be written, before what it is to hold is computed; its folder is made.
 

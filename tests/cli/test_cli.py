@@ -162,6 +162,31 @@ def test_prepare_keeps_its_tokenizer_and_notices_other_options(notes, capsys):
     assert "vocab_size was 70, now 71" in error
 
 
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (MemoryError(), "not enough memory. Give less"),
+        (MemoryError("of a batch"), "not enough memory (of a batch). Give less"),
+        (RuntimeError("[enforce fail] can't allocate memory: you tried 9\nat …"), "you tried 9). Give less"),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory"), "not enough memory (CUDA out of memory)"),
+        (RuntimeError("a mistake of ours"), None),
+    ],
+)
+def test_too_little_memory_is_one_line_and_no_other_error_is_taken_for_it(error, shown, notes, capsys, monkeypatch):
+    def fails(*given, **options):
+        raise error
+
+    monkeypatch.setattr("bertsmith.text.train.train_tokenizer", fails)
+    words = ["tokenizer", "train", "notes.txt", "--out", "made"]
+    if shown is None:
+        with pytest.raises(RuntimeError, match="of ours"):
+            main(words)
+    else:
+        assert main(words) == 1
+        assert shown in capsys.readouterr().err
+    assert not Path("made").exists()
+
+
 @pytest.mark.parametrize("words", [["prepare"], ["pretrain", "--steps", "1"], ["tokenizer", "train"]])
 def test_a_file_without_text_leaves_no_folder(words, notes, capsys):
     Path("blank.txt").write_text(" \n\n", encoding="utf-8")

@@ -7,8 +7,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from bertsmith.model import flat_encoder, packed
-from bertsmith.model.attention import sequence_lengths
+from bertsmith.model.attention import long_sequences, sequence_lengths
 from bertsmith.model.flat_encoder import FlatEncoder, Run, attention, query_scale
+from bertsmith.model.flat_tokens import flat_tokens
 from bertsmith.model.half import can_halve, prediction_linear
 from bertsmith.model.packed import PackedLinear, can_pack
 
@@ -152,6 +153,26 @@ def test_half_weights_give_the_products_of_rounded_ones(shape):
     apart = torch.randn(*shape[:-1], 48)[..., ::2]  # rows with gaps
     bare = prediction_linear(layer.weight, None, torch.float16)
     torch.testing.assert_close(bare(apart), F.linear(apart, rounded), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.skipif(not can_halve(), reason="torch has no product with weights in float16 here")
+def test_half_weights_are_found_whatever_torchs_defaults_are():
+    can_halve.cache_clear()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            assert can_halve()
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_padding_is_every_id_that_is_not_positive(monkeypatch):
+    monkeypatch.setattr("bertsmith.model.attention.LONG_TOKENS", 1)
+    ids = torch.tensor([[1, 1, -1, -1], [0, 0, 0, 0]])
+    flat = flat_tokens(ids, ids, ids, ids, longest=4)
+    at, lengths = long_sequences(ids)
+    assert flat.at.tolist() == at.tolist() == [0, 1]
+    assert flat.lengths == lengths == [2]
 
 
 def test_weights_that_float16_cannot_hold_stay_in_float32():

@@ -41,7 +41,7 @@ TokenizerFolder = Annotated[
 ]
 Model = Annotated[Path, Parameter(help="A run folder, or any Hugging Face BERT or ModernBERT folder.")]
 PRECISION_HELP = (
-    "float32 gives the numbers of transformers; bfloat16, on processors that have it, is up to twice as fast "
+    "float32 gives the numbers of transformers; bfloat16, on processors made for it, is 1.6 to 3 times as fast "
     "and right to about three digits; float16 keeps the weights so, right to four digits, faster for short texts "
     "where there is AVX2 alone; auto takes what is fastest here, bfloat16 by a measurement, float16 by the processor."
 )

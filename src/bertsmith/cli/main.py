@@ -211,20 +211,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as in `bertsmith … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except (BertsmithError, CycloptsError, OSError, MemoryError) as error:
+    except (BertsmithError, CycloptsError, OSError) as error:
         if debug:
             raise
         if os.environ.get("RANK", "0") != "0" and isinstance(error, InputError | StoppedError | CycloptsError):
             return FAILED  # the first rank of this run says it
         hint = " Is an option misspelt? --help lists them." if isinstance(error, UnusedCliTokensError) else ""
-        _complain((str(error) or "not enough memory") + hint)
+        _complain(str(error) + hint)
         return USAGE if isinstance(error, CycloptsError) else getattr(error, "exit_status", FAILED)
+    except (MemoryError, RuntimeError) as error:
+        if debug or not _is_lack_of_memory(error):
+            raise
+        first = str(error).strip().partition("\n")[0]
+        _complain(
+            f"not enough memory{first and f' ({first})'}. Give less at once, as with a smaller batch or shorter rows, "
+            "or take a smaller model; what was saved is kept."
+        )
+        return FAILED
     except KeyboardInterrupt:
         if debug:
             raise
         _complain("stopped by Ctrl-C; what was finished is kept, and the same command goes on from there")
         return FAILED
     return 0
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    """Whether it is Python's or torch's, which has a class of its own for a GPU's alone; torch need not be loaded."""
+    of_torch = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or of_torch
 
 
 def _complain(message: str) -> None:

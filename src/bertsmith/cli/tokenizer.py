@@ -31,17 +31,15 @@ def train(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    from bertsmith.files import make_folder
-    from bertsmith.text.corpus import look_for_text
+    from bertsmith.files import folder_for
     from bertsmith.text.train import train_tokenizer
 
     if (out / "tokenizer.json").exists():
         raise InputError(f"--out {out} holds a tokenizer already; choose another folder")
-    look_for_text(corpus, reading)
-    make_folder(out)
     say = reporter()
-    tokenizer = train_tokenizer(corpus, config=vocabulary, corpus_config=reading, reporter=say)
-    tokenizer.save(out)
+    with folder_for(out):
+        tokenizer = train_tokenizer(corpus, config=vocabulary, corpus_config=reading, reporter=say)
+        tokenizer.save(out)
     say.say(f"{out}: transformers.AutoTokenizer opens it as it is")
     if as_json:
         answer({"out": out, "vocab_size": tokenizer.vocab_size})

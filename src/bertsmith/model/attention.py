@@ -66,7 +66,7 @@ def long_sequences(sequence_ids: Tensor) -> tuple[Tensor, list[int]] | None:
     few = sum(length * length for length in lengths) < SEEN_SHARE * pairs
     if not few or sum(lengths) < LONG_TOKENS * len(lengths):
         return None
-    return sequence_ids.flatten().nonzero().flatten(), lengths
+    return (sequence_ids.flatten() > 0).nonzero().flatten(), lengths
 
 
 def attention_mask_of(

@@ -1,6 +1,6 @@
 """Attention as training on a processor computes it: forward and backward by hand, with few passes over the scores.
 
-Letters: B rows of the batch, T tokens of a row, Q of them that ask, N heads, H head width, K parts: query, key, value.
+Letters: B rows of the batch, T tokens of a row, N heads, H head width, K parts: query, key, value.
 """
 
 from __future__ import annotations
@@ -20,20 +20,19 @@ def attention_step(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | Non
     """As `plain_attention`, to rounding; the bias gets no gradient.
 
     Args:
-        query: (B, N, Q, H), on a processor.
-        key, value: (B, N, T, H), of the same type.
-        bias: (B, 1, Q, T), of that type, added to the scores; or None.
+        query, key, value: (B, N, T, H), on a processor, of one type.
+        bias: (B, 1, T, T), of that type, added to the scores; or None.
         share: of the attention weights to drop, below 1.
 
     Returns:
-        (B, N, Q, H).
+        (B, N, T, H).
     """
     mixed: Tensor = _Attention.apply(query, key, value, bias, share)  # type: ignore[no-untyped-call]
     return mixed
 
 
 class _Attention(torch.autograd.Function):
-    """Of (B, N, Q, T) it keeps the weights before dropout and the draw, and works in place on one tensor beside them.
+    """Of (B, N, T, T) it keeps the weights before dropout and the draw, and works in place on one tensor beside them.
 
     Dropout's factor 1 / (1 - share) is applied to the values, which are smaller than the weights.
     """
@@ -42,8 +41,8 @@ class _Attention(torch.autograd.Function):
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, share: float) -> Tensor:
         shape = query.shape
         queries, keys, values = (each.reshape(-1, *each.shape[2:]) for each in (query, key, value))  # (B * N, …, H)
-        weights = _scaled(queries, keys.mT, shape[3] ** -0.5)  # (B * N, Q, T)
-        scores = weights.view(*shape[:2], *weights.shape[1:])  # (B * N, Q, T) -> (B, N, Q, T)
+        weights = _scaled(queries, keys.mT, shape[3] ** -0.5)  # (B * N, T, T)
+        scores = weights.view(*shape[:2], *weights.shape[1:])  # (B * N, T, T) -> (B, N, T, T)
         if can_fuse(weights):
             softmax_in_place(scores, bias)
         else:
@@ -55,14 +54,14 @@ class _Attention(torch.autograd.Function):
             dropped = draw.apply(weights, torch.empty_like(weights))
         ctx.shape, ctx.scale = shape, scale
         ctx.save_for_backward(queries, keys, values, weights, kept)
-        return torch.bmm(dropped, values).view(shape)  # (B * N, Q, H) -> (B, N, Q, H)
+        return torch.bmm(dropped, values).view(shape)  # (B * N, T, H) -> (B, N, T, H)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         queries, keys, values, weights, kept = ctx.saved_tensors
         draw = None if kept is None else Draw(kept, ctx.scale)
-        gradient = gradient.reshape(queries.shape)  # (B, N, Q, H) -> (B * N, Q, H)
+        gradient = gradient.reshape(queries.shape)  # (B, N, T, H) -> (B * N, T, H)
         scores = torch.empty_like(weights)
         dropped = weights if draw is None else draw.apply(weights, scores)
         of_value = _by_transpose(dropped, gradient, ctx.scale)
@@ -85,7 +84,7 @@ def _scaled(left: Tensor, right: Tensor, scale: float) -> Tensor:
 
 
 def _by_transpose(scores: Tensor, values: Tensor, scale: float) -> Tensor:
-    """(B * N, Q, T), (B * N, Q, H) -> (B * N, T, H), scoresᵀ values.
+    """(B * N, T, T), (B * N, T, H) -> (B * N, T, H), scoresᵀ values.
 
     A product with the transpose of a large matrix is slow, but less so in tiles than to read a transposed result.
     """

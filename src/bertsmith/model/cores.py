@@ -21,7 +21,6 @@ Made = TypeVar("Made")
 
 def at_once(device: torch.device) -> int:
     """How many batches `side_by_side` computes at once."""
-    _mind_forks()
     return torch.get_num_threads() if device.type == "cpu" else 1
 
 
@@ -46,8 +45,10 @@ def side_by_side(work: Callable[[Item], Made], items: Sequence[Item], device: to
 
 
 @cache
-def _mind_forks() -> None:
-    """Have a process that is forked off this one compute on one core: threads, ours and OpenMP's, are not copied."""
+def mind_forks() -> None:
+    """From now on a process that is forked off this one computes on one core: threads, ours and OpenMP's, are not
+    copied, and it would wait for them for ever.
+    """
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_after_fork)
 

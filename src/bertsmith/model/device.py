@@ -16,13 +16,16 @@ if TYPE_CHECKING:  # what answers without torch imports this too
 
 
 def choose_device(asked: Device = "auto") -> torch.device:
-    """The device as asked; for "auto" CUDA if there is one, else the processor.
+    """The device as asked; for "auto" CUDA if there is one, else the processor. Asked before anything is computed.
 
     Raises:
         ConfigError: CUDA is asked for, and torch finds none.
     """
     import torch
 
+    from bertsmith.model.cores import mind_forks
+
+    mind_forks()
     there = torch.cuda.is_available()
     if asked == "cuda" and not there:
         raise ConfigError(

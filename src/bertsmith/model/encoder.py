@@ -49,7 +49,8 @@ class BertEncoder(nn.Module):
             places: (P,) int, the only tokens whose hidden states are wanted, as indices into B * T; None for all.
 
         Returns:
-            (B, T, D); what stands at padding means nothing. Or (P, D), for less: the last layer computes nothing else.
+            (B, T, D); what stands at padding means nothing. Or (P, D), for less: past attention the last layer computes
+            nothing else.
 
         Raises:
             ShapeError: rows longer than `max_position_embeddings`.
@@ -141,7 +142,7 @@ class Layer(nn.Module):
     def forward(self, hidden: Hidden, attention_mask: AttentionMask, places: Tensor | None = None) -> Hidden:
         """(B, T, D) -> (B, T, D); with places (P,), indices into B * T, their (P, D) alone.
 
-        The last layer is asked for the places that are read: others are of use as keys and values alone.
+        The last layer is asked for the places that are read: past attention nobody needs the others.
         """
         seen = self.dropout(self.attention(hidden.rounded, attention_mask, places=places))
         residual = hidden.exact if places is None else at_places(hidden.exact, places)

@@ -57,7 +57,7 @@ def product_dtype(values: Tensor) -> torch.dtype:
 
 
 def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """`F.linear` by the faster library, all of one type; no gradient is recorded.
+    """`F.linear` by the faster library, all of one type; for use inside `autograd.Function`.
 
     Args:
         rows: (N, I).
@@ -78,7 +78,7 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
-    """`left @ right` of matrices, by the faster library; no gradient is recorded."""
+    """`left @ right` of matrices, by the faster library; for use inside `autograd.Function`."""
     if can_use_tiles(left.dtype, left, right):
         return multiply(left, right, dtype=left.dtype)
     if left.device.type == "cpu" and left.dtype == torch.float32 and _one_dnn_is_faster(torch.float32):

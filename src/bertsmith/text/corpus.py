@@ -79,7 +79,7 @@ def read_corpus(sources: Sequence[Source], config: CorpusConfig, *, skipped: lis
 
 
 def look_for_text(corpus: Sequence[str], config: CorpusConfig) -> None:
-    """Find a first document, before a folder is made: a mistake leaves none behind.
+    """Find a first document, before a folder is made: a mistake leaves none behind. For what is read several times.
 
     Raises:
         CorpusError: as `read_corpus`; or a name that is not there.

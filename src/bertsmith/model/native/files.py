@@ -43,8 +43,8 @@ def find_native(name: str, *, needs: tuple[str, ...], layout: list[int], functio
     code = open_native(found.origin, layout=layout, functions=functions)
     if code is None:
         warnings.warn(
-            f"{found.origin} is of another version of bertsmith, so torch computes in its place, more slowly. "
-            "Install bertsmith again to have it compiled.",
+            f"{found.origin} is of another version of bertsmith, or of another system, so torch computes in its place, "
+            "more slowly. Install bertsmith again to have it compiled.",
             stacklevel=2,
         )
     return code
