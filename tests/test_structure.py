@@ -1,9 +1,11 @@
+import os
 import subprocess
 import sys
 
 import pytest
 
 import bertsmith
+from bertsmith.environment import DEFAULTS
 from bertsmith.errors import BertsmithError, ConfigError
 
 
@@ -11,6 +13,17 @@ def test_import_loads_no_torch():
     code = "import bertsmith, sys; print(sorted({'torch', 'numpy', 'rich', 'pydantic'} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_what_torch_reads_when_it_is_loaded_is_set_before_and_a_users_own_wins():
+    code = (
+        "import os, sys, bertsmith; before = sorted(sys.modules); bertsmith.load; "
+        "assert 'torch' not in before; print(os.environ['GOMP_SPINCOUNT'], os.environ['LRU_CACHE_CAPACITY'])"
+    )
+    own = {**os.environ, "GOMP_SPINCOUNT": "7"}
+    own.pop("LRU_CACHE_CAPACITY", None)
+    done = subprocess.run([sys.executable, "-c", code], env=own, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["7", DEFAULTS["LRU_CACHE_CAPACITY"]]
 
 
 def test_public_names_are_few_and_all_there():

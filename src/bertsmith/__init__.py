@@ -8,11 +8,13 @@
     bert.embed(["one text", "another"])
     bertsmith.TextClassifier("my-bert").fit(texts, labels).save("my-task")
 
-Importing this loads no torch; the first use of a name does.
+Importing this loads no torch; the first use of a name does, with the threads and caches of `bertsmith.environment`.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from bertsmith import environment
 
 if TYPE_CHECKING:
     from bertsmith.api import finetune, prepare, pretrain
@@ -56,6 +58,7 @@ def __getattr__(name: str) -> Any:
     """Fetch a public name from its module when it is first used (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module 'bertsmith' has no attribute {name!r}; it offers {', '.join(__all__)}")
+    environment.set_defaults()
     value = getattr(importlib.import_module(_HOMES[name]), name)
     globals()[name] = value
     return value

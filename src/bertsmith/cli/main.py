@@ -16,7 +16,7 @@ from cyclopts.argument import ArgumentCollection
 from cyclopts.config import Dict, Env
 from cyclopts.exceptions import UnusedCliTokensError
 
-from bertsmith import __version__
+from bertsmith import __version__, environment
 from bertsmith.errors import BertsmithError, ConfigError, InputError, StoppedError
 
 FAILED, USAGE = 1, 2
@@ -197,13 +197,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 1 failed, 2 the user's words or data are wrong.
     """
     debug = bool(os.environ.get("BERTSMITH_DEBUG"))
-    # Read when torch is loaded. Beside other busy processes, threads that spin long at each barrier make a step on
-    # few cores 10 to 30 times slower (2 s for 50 ms); at this count a machine of our own loses nothing.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    # Nearly every batch of texts has another number of tokens, and for each shape torch and oneDNN keep code, for a
-    # thousand of them if nothing is said: more than a gigabyte, hardly ever used again.
-    os.environ.setdefault("LRU_CACHE_CAPACITY", "64")
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
+    environment.set_defaults()
     warnings.showwarning = _show_warning
     try:
         build_app()(list(sys.argv[1:] if argv is None else argv))
