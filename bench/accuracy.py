@@ -24,6 +24,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bertsmith.model.precision import bfloat16_is_emulated
 from side_by_side.figures import measure
 from side_by_side.job import Job
 from side_by_side.process import run_side
@@ -82,6 +83,9 @@ def parse() -> argparse.Namespace:
     for task in arguments.tasks:
         if task not in there:
             parser.error(f"{arguments.data} has no folder for {task}; known are {', '.join(SETS)}")
+    if arguments.precision == "both" and bfloat16_is_emulated():
+        print("no bfloat16 on this processor: the peer runs in float32", file=sys.stderr)
+        arguments.precision = "float32"
     precisions, also = PRECISIONS[arguments.precision], [extra for extra in arguments.also.split(",") if extra]
     arguments.variants = [OURS, *precisions, *(f"{each}+{extra}" for extra in also for each in precisions)]
     arguments.model = arguments.model or encoder_of_wheel()

@@ -1,7 +1,7 @@
 """Time to quality: the held-out masked LM loss of bertsmith and of transformers' `Trainer`, minute by minute.
 
     python bench/quality.py CORPUS… [--minutes 20] [--our-minutes 1.66,20] [--at 1,2,3,5,7.5,10,15,20] [--size mini]
-        [--seeds 1] [--sides ours,peer] [--peer-learning-rates 5e-4,1e-3] [--peer-precision bfloat16]
+        [--seeds 1] [--sides ours,peer] [--peer-learning-rates 5e-4,1e-3] [--peer-precision auto]
         [--json out.json] [-- --learning-rate 2e-3 …]
 
 CORPUS is any text that `bertsmith prepare` reads. It is prepared once: both sides have the same WordPieces and the
@@ -29,9 +29,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 import bertsmith
 from bertsmith.data.shards import PreparedCorpus
+from bertsmith.model.precision import choose_precision
 from side_by_side.process import run_side
 from side_by_side.records import Record, Records
 from time_to_quality.blocks import chunked, documents
@@ -87,7 +89,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--sides", default="ours,peer")
     parser.add_argument("--peer-learning-rates", default="5e-4")
-    parser.add_argument("--peer-precision", default="bfloat16", help="bfloat16 or float32; +compile compiles")
+    parser.add_argument(
+        "--peer-precision", default="auto", help="bfloat16 or float32, auto for the faster one; +compile compiles"
+    )
     parser.add_argument("--peer-dropout", type=float, default=0.1)
     parser.add_argument("--peer-batch-size", type=int, default=Job.batch_size)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -95,6 +99,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="where all raw numbers are kept; in --work if not given")
     arguments = parser.parse_args(sys.argv[1:place])
     arguments.words, arguments.json = sys.argv[place + 1 :], arguments.json or arguments.work / "records.json"
+    if arguments.peer_precision == "auto":
+        arguments.peer_precision = choose_precision("auto", torch.device("cpu"))
     arguments.marks = _numbers(arguments.at)
     budgets = _numbers(arguments.our_minutes) if arguments.our_minutes else []
     arguments.budgets = budgets or [math.floor(100 * arguments.minutes / 12) / 100, arguments.minutes]

@@ -125,7 +125,7 @@ def test_who_is_sooner_and_how_much_lower():
 def test_the_peers_batch_size_is_told_apart_but_for_the_usual_one(monkeypatch):
     recipes = []
     for more in ([], ["--peer-batch-size", "32"], ["--peer-batch-size", "64"]):
-        monkeypatch.setattr(sys, "argv", ["quality.py", "text.txt", *more])
+        monkeypatch.setattr(sys, "argv", ["quality.py", "text.txt", "--peer-precision", "bfloat16", *more])
         recipes += [run.recipe for run in quality._peers(quality.parse(), seed=0)]
     usual = "lr 0.0005, bfloat16, dropout 0.1"  # as older records have it
     assert recipes == [usual, usual, f"{usual}, batch 64"]
@@ -136,6 +136,7 @@ def test_the_whole_of_it_and_again_without_a_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     small = ["--minutes", "0.02", "--our-minutes", "0.02", "--size", "tiny", "--vocab-size", "200", "--length", "32"]
     few = ["--held-out-share", "0.1", "--judge-rows", "8", "--peer-batch-size", "4", "--threads", "1"]
+    few += ["--peer-precision", "float32"]
     words = ["--", "--batch-size", "4", "--evaluation-rows", "4", "--max-length-tokens", "32"]
     monkeypatch.setattr(sys, "argv", ["quality.py", "text.txt", *small, *few, *words])
     assert quality.main() == 0
@@ -150,4 +151,4 @@ def test_the_whole_of_it_and_again_without_a_run(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     monkeypatch.setattr(Judge, "__init__", None)  # nothing is left to judge
     assert quality.main() == 0
-    assert "| peer | lr 0.0005, bfloat16, dropout 0.1, batch 4 | 0.02 min | 1 |" in capsys.readouterr().out
+    assert "| peer | lr 0.0005, float32, dropout 0.1, batch 4 | 0.02 min | 1 |" in capsys.readouterr().out
