@@ -60,7 +60,7 @@ bench-goals: $(READY)  ## every goal of speed beside its peers, two hours: make 
 	$(BIN)/bertsmith bench prepare $(CORPUS) --runs 3 --append $(RESULTS)
 	$(BIN)/python bench/quality.py $(CORPUS) --minutes 20 --peer-learning-rates 5e-4,1e-3
 	$(BIN)/python bench/quality.py $(CORPUS) --minutes 20 --sides ours --our-minutes 20 -- --architecture modernbert
-	time $(BIN)/bertsmith --help >/dev/null
+	bash -c 'time $(BIN)/bertsmith --help >/dev/null'
 
 bench-accuracy: $(READY)  ## fine-tuning against Trainer, for hours: make bench-accuracy DATA=folder-of-sets
 	$(BIN)/python bench/accuracy.py $(DATA) --json bench-accuracy.json

@@ -2,8 +2,10 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -194,6 +196,16 @@ def test_a_file_without_text_leaves_no_folder(words, notes, capsys):
     assert not Path("made").exists()
     assert main([*words, "blank.txt", "notes.txt", "--out", "made"]) == 0
     assert Path("made").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_read_once(notes):
+    assert main(["tokenizer", "train", "notes.txt", "--out", "tok", "--vocab-size", "70"]) == 0
+    os.mkfifo("piped.txt")
+    threading.Thread(target=Path("piped.txt").write_bytes, args=[Path("notes.txt").read_bytes()], daemon=True).start()
+    words = "prepare piped.txt --tokenizer tok --out corpus --workers 1 --json".split()
+    read = subprocess.run([sys.executable, "-m", "bertsmith", *words], capture_output=True, timeout=120, check=True)
+    assert json.loads(read.stdout)["counts"]["documents"] == 21
 
 
 def test_prepare_cleans_what_it_is_asked_to_and_shows_it(notes, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bertsmith.config import CorpusConfig
 from bertsmith.errors import CorpusError
@@ -79,12 +80,14 @@ def read_corpus(sources: Sequence[Source], config: CorpusConfig, *, skipped: lis
 
 
 def look_for_text(corpus: Sequence[str], config: CorpusConfig) -> None:
-    """Find a first document, before a folder is made: a mistake leaves none behind. For what is read several times.
+    """Find a first document, before a folder is made: a mistake leaves none behind. Pipes are not looked into.
 
     Raises:
         CorpusError: as `read_corpus`; or a name that is not there.
     """
-    next(read_corpus(list_sources(corpus), config, skipped=[]))
+    sources = list_sources(corpus)
+    if not any(Path(source.url).is_fifo() for source in sources):  # which can be read once
+        next(read_corpus(sources, config, skipped=[]))
 
 
 def no_document(sources: Sequence[Source], skipped: Sequence[BadInput]) -> CorpusError:
