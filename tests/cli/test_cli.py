@@ -203,7 +203,7 @@ def test_a_pipe_is_read_once(notes):
     assert main(["tokenizer", "train", "notes.txt", "--out", "tok", "--vocab-size", "70"]) == 0
     os.mkfifo("piped.txt")
     threading.Thread(target=Path("piped.txt").write_bytes, args=[Path("notes.txt").read_bytes()], daemon=True).start()
-    words = "prepare piped.txt --tokenizer tok --out corpus --workers 1 --json".split()
+    words = ["prepare", "piped.txt", "--tokenizer", "tok", "--out", "corpus", "--workers", "1", "--json"]
     read = subprocess.run([sys.executable, "-m", "bertsmith", *words], capture_output=True, timeout=120, check=True)
     assert json.loads(read.stdout)["counts"]["documents"] == 21
 
