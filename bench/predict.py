@@ -26,12 +26,13 @@ import numpy as np
 
 from bertsmith.benchmarks.infer_job import Job
 from bertsmith.model.half import can_halve
+from bertsmith.model.native import encoder as native
 from bertsmith.model.precision import bfloat16_is_emulated
 from bertsmith.text.wordpiece import WordPiece
 from prediction.inputs import cut_texts, make_job, random_model
 from prediction.sides import SIDES
 
-OURS, REFERENCE = ("ours bfloat16", "ours float16", "ours float32"), "pipeline"
+OURS, REFERENCE = ("ours bfloat16", "ours int16", "ours float16", "ours float32"), "pipeline"
 PACKAGES = ("torch", "transformers", "sentence-transformers", "onnxruntime", "tokenizers")
 
 
@@ -134,7 +135,8 @@ def main() -> None:
     """Measure and print."""
     arguments = _arguments()
     names = [name for name in SIDES if any(word in name for word in arguments.sides.split(","))]
-    absent = {"bfloat16": bfloat16_is_emulated(), " float16": not can_halve()}
+    compiled = native.library() is not None
+    absent = {"bfloat16": bfloat16_is_emulated(), "int16": not compiled, " float16": compiled or not can_halve()}
     names = [name for name in names if not any(gone and word in name for word, gone in absent.items())]
     records = []
     with tempfile.TemporaryDirectory() as temporary:

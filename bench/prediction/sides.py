@@ -126,6 +126,7 @@ def onnx_runtime(job: Job, file: str) -> Run:
 SIDES: dict[str, Callable[[Job], Run]] = {
     "ours float32": partial(ours, precision="float32"),
     "ours float16": partial(ours, precision="float16"),
+    "ours int16": partial(ours, precision="int16"),
     "ours bfloat16": partial(ours, precision="bfloat16"),
     "ours, exported to ONNX": ours_exported,
     "pipeline": partial(pipeline, batch_size=None),

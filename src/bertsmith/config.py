@@ -15,8 +15,8 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Size = Literal["tiny", "mini", "small", "medium", "base", "large"]
 Architecture = Literal["bert", "modernbert"]
 Objective = Literal["mlm+nsp", "mlm"]
-Precision = Literal["auto", "float32", "bfloat16"]
-PredictionPrecision = Literal["auto", "float32", "bfloat16", "float16"]
+Precision = Literal["auto", "float32", "bfloat16", "int16"]
+PredictionPrecision = Literal["auto", "float32", "bfloat16", "float16", "int16"]
 RecipeName = Literal["fast", "classic"]
 Optimizer = Literal["muon", "adamw"]
 InitialWeights = Literal["counted", "random"]
@@ -223,7 +223,10 @@ class TrainingConfig(Config):
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay, not on biases and LayerNorm.")
     clip_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this global norm.")
     seed: int = Field(0, ge=0, description="Seed of every draw: initial weights, order, dropout.")
-    precision: Precision = Field("auto", description="auto measures at the start whether bfloat16 is faster here.")
+    precision: Precision = Field(
+        "auto",
+        description="auto is bfloat16 where that measures faster, int16 where there is AVX2 alone.",
+    )
     evaluate_every_steps: int | None = Field(None, gt=0, description="Steps between evaluations.")
     checkpoint_every_steps: int | None = Field(
         None, gt=0, description="Steps between checkpoints; every two minutes if not given."

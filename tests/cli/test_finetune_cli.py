@@ -177,7 +177,9 @@ def test_evaluate_measures_what_finetune_measured(folder, capsys, tmp_path):
 
 def test_evaluate_has_the_precision_of_answers(folder, capsys):
     words = ["evaluate", folder / "sentiment", folder / "train.csv"]
-    assert "float16 is for answers" in complaint(capsys, *words, "--suite", "glue", "--precision", "float16")
+    for precision in ("float16", "int16"):
+        said = complaint(capsys, *words, "--suite", "glue", "--precision", precision)
+        assert f"{precision} is for answers" in said
     if can_halve():
         assert run_json(capsys, *words, "--precision", "float16")["examples"] == 6
     else:

@@ -17,6 +17,7 @@ from bertsmith.model.bert import Bert
 from bertsmith.model.folder import read_model_folder
 from bertsmith.model.half import HalfLinear, can_halve
 from bertsmith.model.packed import PackedLinear
+from marks import needs_whole
 
 needs_half = pytest.mark.skipif(not can_halve(), reason="torch has no product with weights in float16 here")
 TEXTS = ["the pain", "", "A nurse saw the doctor in the ward.", "pain", "strong medicine against pains!"] * 3
@@ -52,15 +53,52 @@ def test_half_weights_embed_and_fill_very_close_to_float32(tiny_bert):
     assert ours.probability == pytest.approx(wanted.probability, rel=1e-2)
 
 
-def test_auto_is_float16_where_there_is_avx2_alone(tiny_bert, monkeypatch):
-    monkeypatch.setattr(precision, "choose_precision", lambda asked, device: "float32" if asked == "auto" else asked)
-    for alone, there, expected in ((True, True, "float16"), (False, True, "float32"), (True, False, "float32")):
-        monkeypatch.setattr(precision, "avx2_alone", lambda alone=alone: alone)
-        monkeypatch.setattr(precision, "can_halve", lambda there=there: there)
-        assert load(tiny_bert, precision="auto").precision == expected
-        assert load(tiny_bert).precision == "float32"
-    with pytest.raises(ConfigError, match="float16 is for x86 processors, and not to be had here"):
-        load(tiny_bert, precision="float16")
+@needs_whole
+def test_whole_numbers_embed_and_fill_very_close_to_float32(tiny_bert):
+    exact, whole = load(tiny_bert), load(tiny_bert, precision="int16")
+    assert whole.precision == "int16"
+    vectors, low = exact.embed(TEXTS), whole.embed(TEXTS)
+    assert low.dtype == np.float32
+    assert cosines(low, vectors).min() > 0.99999
+    assert np.abs(low - vectors).max() > 1e-6  # it is another format indeed
+    (wanted, *_), (ours, *_) = exact.fill(MASKED[1]), whole.fill(MASKED[1])
+    assert ours.text == wanted.text
+    assert ours.probability == pytest.approx(wanted.probability, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("alone", "compiled", "halves", "expected"),
+    [
+        (True, True, True, "int16"),
+        (True, True, False, "int16"),
+        (True, False, True, "float16"),
+        (True, False, False, "float32"),
+        (False, True, True, "float32"),
+    ],
+)
+def test_auto_has_16_bits_where_there_is_avx2_alone(tiny_bert, monkeypatch, alone, compiled, halves, expected):
+    monkeypatch.setattr(precision, "bfloat16_is_emulated", lambda: True)
+    monkeypatch.setattr(precision, "avx2_alone", lambda: alone)
+    monkeypatch.setattr(precision, "can_be_native", lambda bert: compiled)
+    monkeypatch.setattr(precision, "can_multiply_whole", lambda device: compiled)
+    monkeypatch.setattr(precision, "can_halve", lambda: halves)
+    assert load(tiny_bert, precision="auto").precision == expected
+    assert load(tiny_bert).precision == "float32"
+    for asked, there in (("int16", compiled), ("float16", halves)):
+        if there:
+            assert load(tiny_bert, precision=asked).precision == asked
+        else:
+            with pytest.raises(ConfigError, match=rf"{asked} is for .*x86 processors, .*not to be had here: take auto"):
+                load(tiny_bert, precision=asked)
+
+
+def test_int16_predicts_bert_alone(monkeypatch):
+    with pytest.raises(ConfigError, match="int16 is for BERT"):
+        precision.choose_prediction_precision("int16", modernbert())
+    monkeypatch.setattr(precision, "choose_precision", lambda asked, device: "int16")
+    monkeypatch.setattr(precision, "avx2_alone", lambda: True)
+    monkeypatch.setattr(precision, "can_halve", lambda: True)
+    assert precision.choose_prediction_precision("auto", modernbert()) == "float16"
 
 
 def test_auto_is_what_a_measurement_says(tiny_bert, monkeypatch):
@@ -100,7 +138,7 @@ def test_texts_are_filled_together_as_one_by_one(tiny_bert, options):
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, pytest.param(torch.int16, marks=needs_whole)])
 @needs_half
 def test_the_vocabulary_has_half_weights_wherever_numbers_are_low(tiny_bert, dtype):
     """Of hidden states that are exact, so that what is off is the product alone."""
@@ -124,7 +162,9 @@ def test_a_text_without_a_mask_among_others_is_named(tiny_bert):
         load(tiny_bert).fill_texts([MASKED[0], "none here"])
 
 
-@pytest.mark.parametrize("low", ["bfloat16", pytest.param("float16", marks=needs_half)])
+@pytest.mark.parametrize(
+    "low", ["bfloat16", pytest.param("float16", marks=needs_half), pytest.param("int16", marks=needs_whole)]
+)
 def test_a_used_predictor_can_be_copied(tiny_bert, low):
     predictor = load(tiny_bert, precision=low)
     vectors = predictor.embed(TEXTS)

@@ -5,8 +5,10 @@ import torch
 from torch.nn import functional as F
 
 from bertsmith.model.tiles import can_use_tiles
+from bertsmith.model.whole import whole_products
 from bertsmith.tasks import linear_cross_entropy as module
 from bertsmith.tasks.linear_cross_entropy import IGNORED, linear_cross_entropy
+from marks import needs_whole
 
 PLACES, WIDTH, WORDS = 37, 16, 301
 
@@ -36,6 +38,34 @@ def test_in_float32_it_is_the_two_steps(scale):
     ours, theirs = (loss_and_gradients(function, scale=scale) for function in (linear_cross_entropy, two_steps))
     for left, right in zip(ours, theirs, strict=True):
         torch.testing.assert_close(left, right, rtol=1e-5, atol=1e-6)
+
+
+@needs_whole
+@pytest.mark.parametrize("scale", [0.1, 1.0, 6.0])
+def test_in_whole_numbers_it_stays_near_float32(scale):
+    exact = loss_and_gradients(two_steps, scale=scale)
+    with whole_products(True):
+        given, labels = operands(scale)
+        loss = linear_cross_entropy(*given, labels)
+    (loss / PLACES).backward()  # as it was asked for, wherever the backward pass is
+    for ours, theirs in zip([loss.detach(), *(each.grad for each in given)], exact, strict=True):
+        assert not torch.equal(ours, theirs)
+        near = 1e-3 if scale < 6 else 0.02  # logits of hundreds
+        assert (ours - theirs).norm() < near * theirs.norm()
+
+
+@needs_whole
+def test_whole_numbers_leave_the_likely_and_the_label_their_digits():
+    """One word takes all but a thousandth; the label is it, or another one beside it in its group."""
+    weight, hidden = torch.zeros(200, 16), torch.ones(2, 16)
+    weight[3], labels = 12 / 16, torch.tensor([3, 4])
+    found = []
+    for whole in (True, False):
+        bias = torch.zeros(200, requires_grad=True)
+        with whole_products(whole):
+            linear_cross_entropy(hidden, weight, bias, labels).backward()
+        found.append(bias.grad)
+    torch.testing.assert_close(found[0], found[1], rtol=5e-3, atol=1e-6)
 
 
 @pytest.fixture(params=[True, False], ids=["tiled", "rows"])

@@ -27,6 +27,7 @@ from bertsmith.text.wordpiece import WordPiece
 from bertsmith.training.journal import Journal
 from bertsmith.training.loop import Loop
 from bertsmith.training.optimizer import build_optimizer
+from marks import needs_whole
 from training.runs import run, weights, write_corpus
 
 
@@ -242,10 +243,18 @@ def test_precision_is_measured_or_as_asked(monkeypatch: pytest.MonkeyPatch) -> N
     assert choose_precision("float32", processor) == "float32"
     assert choose_precision("bfloat16", processor) == "bfloat16"
     monkeypatch.setattr(precision, "bfloat16_is_emulated", lambda: False)
-    for bfloat16_s, expected in ((1.0, "float32"), (0.5, "float32"), (0.1, "bfloat16")):
-        measured = [0.6, bfloat16_s]
-        monkeypatch.setattr(precision, "_product_seconds", lambda *formats, measured=measured: measured)
-        assert choose_precision("auto", processor) == expected
+    for alone, there, else_chosen in ((False, True, "float32"), (True, False, "float32"), (True, True, "int16")):
+        monkeypatch.setattr(precision, "avx2_alone", lambda alone=alone: alone)
+        monkeypatch.setattr(precision, "can_multiply_whole", lambda device, there=there: there)
+        for bfloat16_s, expected in ((1.0, else_chosen), (0.5, else_chosen), (0.1, "bfloat16")):
+            measured = [0.6, bfloat16_s]
+            monkeypatch.setattr(precision, "_product_seconds", lambda *formats, measured=measured: measured)
+            assert choose_precision("auto", processor) == expected
+        if there:
+            assert choose_precision("int16", processor) == "int16"
+        else:
+            with pytest.raises(ConfigError, match=r"int16 is for x86 processors, .*not to be had here: take auto"):
+                choose_precision("int16", processor)
 
 
 def test_what_else_the_machine_does_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,6 +267,7 @@ def test_what_else_the_machine_does_is_not_measured(monkeypatch: pytest.MonkeyPa
         now[0] += 1.0 if held_up else 0.2 if left.dtype == torch.bfloat16 else 0.1
 
     monkeypatch.setattr(precision, "bfloat16_is_emulated", lambda: False)
+    monkeypatch.setattr(precision, "avx2_alone", lambda: False)
     monkeypatch.setattr(precision, "product", product)
     monkeypatch.setattr(precision, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     assert choose_precision("auto", torch.device("cpu")) == "float32"
@@ -266,13 +276,15 @@ def test_what_else_the_machine_does_is_not_measured(monkeypatch: pytest.MonkeyPa
 def test_a_format_that_is_emulated_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "bfloat16_is_emulated", lambda: True)
     monkeypatch.setattr(precision, "_product_seconds", lambda *formats: pytest.fail("a product was tried"))
-    assert choose_precision("auto", torch.device("cpu")) == "float32"
+    assert choose_precision("auto", torch.device("cpu")) != "bfloat16"
 
 
-def test_bfloat16_trains_too(small_corpus: Path, tmp_path: Path) -> None:
-    exact = run(small_corpus, tmp_path / "float32", dropout=0.0).metrics["mlm_loss"]
-    near = run(small_corpus, tmp_path / "bfloat16", dropout=0.0, precision="bfloat16").metrics["mlm_loss"]
-    assert near == pytest.approx(exact, abs=0.05)
+@pytest.mark.parametrize("low", ["bfloat16", pytest.param("int16", marks=needs_whole)])
+def test_16_bits_train_too(small_corpus: Path, tmp_path: Path, low: str) -> None:
+    exact = run(small_corpus, tmp_path / "float32", dropout=0.0)
+    near = run(small_corpus, tmp_path / low, dropout=0.0, precision=low)
+    assert near.metrics["mlm_loss"] == pytest.approx(exact.metrics["mlm_loss"], abs=0.05)
+    assert near.metrics != exact.metrics
 
 
 def test_a_prepared_corpus_brings_its_tokenizer(finished: Path, tmp_path: Path) -> None:

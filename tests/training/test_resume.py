@@ -18,6 +18,7 @@ from bertsmith.training.checkpoints import list_checkpoints, load_checkpoint
 from bertsmith.training.journal import Journal
 from bertsmith.training.ranks import Ranks
 from bertsmith.training.run_folder import RunFolder
+from marks import needs_whole
 from training.runs import SMALL, prepare, run, weights, write_corpus
 
 MAPS = Path("/proc/self/maps")
@@ -89,6 +90,21 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(
     assert weights(tmp_path / "run") == weights(straight)
     assert losses(tmp_path / "run") == losses(straight)
     assert samples(tmp_path / "run") == samples(straight)
+
+
+@needs_whole
+def test_what_is_multiplied_in_whole_numbers_goes_on_too(
+    small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"precision": "int16", "optimizer": "muon", "steps": 6}
+    run(small_corpus, tmp_path / "straight", **options)
+    with monkeypatch.context() as patch:
+        stop_after(3, patch, lambda: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(StoppedError):
+            run(small_corpus, tmp_path / "run", **options)
+    run(small_corpus, tmp_path / "run", **options)
+    assert weights(tmp_path / "run") == weights(tmp_path / "straight")
+    assert losses(tmp_path / "run") == losses(tmp_path / "straight")
 
 
 @pytest.mark.parametrize("step", [1, 7, 12])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 
 import torch
@@ -11,11 +11,13 @@ from torch import Tensor
 
 from bertsmith.model.linear import product
 from bertsmith.model.precision import bfloat16_is_emulated
+from bertsmith.model.whole import can_multiply_whole, multiply_whole
 
 # (rows, in, out): the feed-forward of mini over 64 x 128 places and of base over 32 x 128, and a square.
 SHAPES = ((8192, 256, 1024), (4096, 768, 3072), (2048, 2048, 2048))
 SMALL = (128, 128, 128)
 TRIES = 3
+Multiply = Callable[[Tensor, Tensor], Tensor]
 FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -26,18 +28,21 @@ def matmul_limits(device: torch.device) -> dict[str, float]:
     """
     small = device.type == "cpu" and bfloat16_is_emulated()
     shapes = {"float32": SHAPES, "bfloat16": (SMALL,) if small else SHAPES}
-    return {name: max(_speed(shape, dtype, device) for shape in shapes[name]) for name, dtype in FORMATS.items()}
+    ways = (product, torch.matmul) if device.type == "cpu" else (torch.matmul,)
+    found = {name: max(_speed(shape, FORMATS[name], device, ways) for shape in shapes[name]) for name in FORMATS}
+    if can_multiply_whole(device):
+        found["int16"] = max(_speed(shape, torch.float32, device, (multiply_whole,)) for shape in SHAPES)
+    return found
 
 
-def _speed(shape: tuple[int, int, int], dtype: torch.dtype, device: torch.device) -> float:
-    """The median FLOP/s."""
+def _speed(shape: tuple[int, int, int], dtype: torch.dtype, device: torch.device, ways: Sequence[Multiply]) -> float:
+    """The median FLOP/s of the best way."""
     rows, width, out = shape
     left, right = (torch.ones(shape, dtype=dtype, device=device) for shape in ((rows, width), (width, out)))
-    ways = (product, torch.matmul) if device.type == "cpu" else (torch.matmul,)
     return max(_median_speed(multiply, left, right) for multiply in ways)
 
 
-def _median_speed(multiply: Callable[[Tensor, Tensor], Tensor], left: Tensor, right: Tensor) -> float:
+def _median_speed(multiply: Multiply, left: Tensor, right: Tensor) -> float:
     multiply(left, right)  # builds the kernel
     finish(left.device)
     speeds: list[float] = []

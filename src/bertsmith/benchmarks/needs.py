@@ -118,7 +118,7 @@ def memory_of(model: Bert, config: PretrainConfig, counts: Counts, *, rows: int)
     shape, places = model.config, rows * counts.row_length
     place_layers = places * shape.num_hidden_layers
     kept = ACTIVATION_BYTES * shape.hidden_size + SCORE_BYTES * shape.num_attention_heads * counts.row_length
-    float32 = config.precision == "float32"
+    float32 = config.precision in ("float32", "int16")
     return Memory(
         process=PROCESS_BYTES,
         weights=FLOAT32_BYTES * parameters,

@@ -137,6 +137,8 @@ def _check(options: PlanConfig, config: PretrainConfig) -> None:
         raise ConfigError("--minutes: the time is what a plan tells. Give --epochs or --steps")
     if config.long_share:
         raise ConfigError("--long-share: a plan knows rows of one length. Plan each phase, by --max-length-tokens")
+    if options.gpus and config.precision == "int16":
+        raise ConfigError("--precision int16 is for processors: leave it out, or take bfloat16")
     if options.gpus and config.precision == "float32" and not options.gpu_tflops:
         raise ConfigError("--precision float32: the cards' peaks are those in bfloat16. Give --gpu-tflops in float32")
 

@@ -51,7 +51,8 @@ class Peer(Side):
         model: Any = BertForPreTraining(config) if next_sentence else BertForMaskedLM(config)
         self.device = choose_device(settings.config.device)
         model.to(self.device)
-        self.precision = choose_precision("auto", self.device) if best else "float32"
+        fast = best and choose_precision("auto", self.device) == "bfloat16"
+        self.precision = "bfloat16" if fast else "float32"
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, fused=True if best else None)
         self.note = UNCOMPILED if best and not _compiler() else ""
         self.model = torch.compile(model.train()) if best and _compiler() else model.train()

@@ -25,8 +25,9 @@ Module = TypeVar("Module", bound=nn.Module)
 def fast_copy(bert: Bert, dtype: torch.dtype) -> Bert:
     """A model for prediction alone, with the numbers of this one: to 1e-5 in float32, to three digits in bfloat16.
 
-    In float16, which is for processors, only weights have it, to four digits: those of the encoder's linear layers, and
-    of the product with the vocabulary, which in BERT has them beside bfloat16 too where there is a product for it.
+    In 16 bits that are for processors it is to four digits. In float16 the weights of the encoder's linear layers have
+    it; in int16 their rows too, as whole numbers with scales. The product with the vocabulary has weights in float16
+    beside both, and in BERT beside bfloat16 too, where there is a product for it.
 
     BERT on a processor gets an encoder made for that, compiled or of torch's products, and shares embeddings and heads
     with the original; both stay in float32. Another encoder goes its own way with packed products, in float32 with the
@@ -60,7 +61,7 @@ class PackedMaskedLMHead(nn.Module):
     def __init__(self, head: MaskedLMHead, word_embeddings: Tensor, dtype: torch.dtype) -> None:
         super().__init__()
         # Of a vocabulary in bfloat16 a word's number would be right to three digits, of one in float16 to four.
-        halved = dtype == torch.float16 or (dtype == torch.bfloat16 and can_halve())
+        halved = dtype == torch.float16 or (dtype in (torch.bfloat16, torch.int16) and can_halve())
         of_words = torch.float16 if halved else torch.float32
         self.head, self.decoder = head, prediction_linear(word_embeddings, head.bias, of_words)
 

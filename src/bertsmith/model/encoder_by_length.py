@@ -31,15 +31,15 @@ class EncoderByLength(nn.Module):
     Args:
         encoder: as for `FlatEncoder` and `NativeEncoder`.
         config: its shape.
-        dtype: that of `FlatEncoder`; beside bfloat16 the compiled way has weights in float16, which are as short to
-            read and keep three bits more.
+        dtype: that of `FlatEncoder`; beside bfloat16 the compiled way multiplies in int16, whose numbers are as short
+            to read and keep four bits more.
     """
 
     def __init__(self, encoder: BertEncoder, config: ModelConfig, dtype: torch.dtype) -> None:
         super().__init__()
         self.embeddings = encoder.embeddings
-        halved = torch.float32 if dtype == torch.float32 else torch.float16
-        self.short, self.long = NativeEncoder(encoder, config, halved), FlatEncoder(encoder, config, dtype)
+        of_short = torch.float32 if dtype == torch.float32 else torch.int16
+        self.short, self.long = NativeEncoder(encoder, config, of_short), FlatEncoder(encoder, config, dtype)
 
     def forward(self, input_ids: Tensor, **given: Any) -> Tensor:
         """As `BertEncoder.forward`."""

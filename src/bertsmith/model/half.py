@@ -57,8 +57,8 @@ def prediction_linear(weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -
 
 
 def hidden_dtype(dtype: torch.dtype) -> torch.dtype:
-    """The format of hidden states beside weights in another: float32 beside float16."""
-    return torch.float32 if dtype == torch.float16 else dtype
+    """The format of hidden states beside weights in another: float32 beside those of 16 bits for processors."""
+    return torch.float32 if dtype in (torch.float16, torch.int16) else dtype
 
 
 @cache

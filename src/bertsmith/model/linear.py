@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from bertsmith.model.packed import mkl_is_faster
 from bertsmith.model.tiles import can_use_tiles, multiply
+from bertsmith.model.whole import multiply_whole, wants_whole, whole_linear
 
 # Outputs that MKL is asked for at once, with AVX2 alone: for a whole vocabulary at once it takes a third longer there,
 # see bench/RESULTS.md.
@@ -43,10 +44,11 @@ class Linear(nn.Linear):
 
     def _product(self, rows: Tensor, bias: Tensor | None) -> Tensor:
         dtype = product_dtype(rows)
-        if not (self.is_trained and rows.device.type == "cpu" and _one_dnn_is_faster(dtype)):
+        whole = self.is_trained and dtype == torch.float32 and wants_whole(rows, self.weight)
+        if not (whole or (self.is_trained and rows.device.type == "cpu" and _one_dnn_is_faster(dtype))):
             return F.linear(rows, self.weight, bias)
         flat = rows.to(dtype).contiguous().flatten(0, -2)  # (…, I) -> (N, I)
-        made: Tensor = _Linear.apply(flat, self.weight, bias)  # type: ignore[no-untyped-call]
+        made: Tensor = (whole_linear if whole else _linear)(flat, self.weight, bias)
         return made.view(*rows.shape[:-1], self.out_features)
 
 
@@ -67,6 +69,8 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     Returns:
         (N, O).
     """
+    if wants_whole(rows, weight):
+        return multiply_whole(rows, weight.t(), bias)
     if rows.device.type == "cpu" and _one_dnn_is_faster(rows.dtype):
         return _one_dnn(_dense(rows), weight, bias)
     if rows.device.type != "cpu" or not mkl_is_faster(rows.dtype):
@@ -89,6 +93,11 @@ def product(left: Tensor, right: Tensor) -> Tensor:
 def _dense(matrix: Tensor) -> Tensor:
     """Without gaps between rows or columns: for others oneDNN has one that takes a thousand times as long."""
     return matrix if matrix.is_contiguous() or matrix.t().is_contiguous() else matrix.contiguous()
+
+
+def _linear(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    made: Tensor = _Linear.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
+    return made
 
 
 class _Linear(torch.autograd.Function):

@@ -19,17 +19,23 @@ from torch.nn import functional as F
 
 from bertsmith.config import ModelConfig
 from bertsmith.model.activations import NUMBERS
+from bertsmith.model.bert import Bert
 from bertsmith.model.encoder import BertEncoder, Layer
 from bertsmith.model.flat_tokens import FlatTokens, flat_tokens
-from bertsmith.model.half import fits_half
 from bertsmith.model.native import encoder as native
 from bertsmith.model.native.files import float32_room
 from bertsmith.model.packed import avx2_alone
 
 
 def native_is_faster(dtype: torch.dtype) -> bool:
-    """Whether `NativeEncoder` is the faster one for all texts: float32 or float16 with AVX2 alone."""
-    return dtype in (torch.float32, torch.float16) and avx2_alone() and native.library() is not None
+    """Whether `NativeEncoder` is the one for all texts: in float32 with AVX2 alone; in int16, which it alone has."""
+    alone = dtype == torch.float32 and avx2_alone() and native.library() is not None
+    return alone or dtype == torch.int16
+
+
+def can_be_native(bert: Bert) -> bool:
+    """Whether `NativeEncoder` can compute a model's encoder: BERT's on a processor, where it was compiled."""
+    return isinstance(bert.encoder, BertEncoder) and bert.device.type == "cpu" and native.library() is not None
 
 
 def native_is_faster_for_short_texts() -> bool:
@@ -43,7 +49,8 @@ class NativeEncoder(nn.Module):
     Args:
         encoder: in float32; its products' weights are copied, embeddings and LayerNorms are shared.
         config: its shape.
-        dtype: of the weights: float32, or float16, which costs four digits. Hidden states are in float32.
+        dtype: of what is multiplied: float32, or int16, whole numbers with a scale for each 256 inputs of a row and of
+            an output, which costs four digits. Hidden states are in float32.
     """
 
     def __init__(self, encoder: BertEncoder, config: ModelConfig, dtype: torch.dtype) -> None:
@@ -154,12 +161,17 @@ class NativeEncoder(nn.Module):
 
     def _product(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> native.Product:
         """A linear layer, (O, I) and (O,), as C reads it: in panels, the last of which is filled up with zeros."""
-        half = dtype == torch.float16 and fits_half(weight)
         (outputs, inputs), panel = weight.shape, self.panel
-        filled = F.pad(weight.detach(), (0, 0, 0, -outputs % panel)).to(torch.float16 if half else torch.float32)
-        panels = filled.view(-1, panel, inputs).transpose(1, 2)  # (O, I) -> (O / panel, I, panel)
-        bias = F.pad(bias.detach(), (0, -outputs % panel))
-        return native.Product(self._keep(panels, panels.dtype), self._keep(bias), inputs, outputs, int(half))
+        weight = F.pad(weight.detach().float(), (0, 0, 0, -outputs % panel)).view(-1, panel, inputs)
+        kept_bias = self._keep(F.pad(bias.detach(), (0, -outputs % panel)))
+        if dtype == torch.float32 or not weight.isfinite().all():
+            return native.Product(self._keep(weight.transpose(1, 2)), None, kept_bias, inputs, outputs)
+        groups = F.pad(weight, (0, -inputs % native.GROUP)).view(len(weight), panel, -1, native.GROUP)
+        scales = groups.abs().amax(3, keepdim=True) / native.LARGEST
+        whole = (groups / scales.clamp(min=1e-35)).round().flatten(2)[..., : inputs + inputs % 2]
+        pairs = whole.reshape(len(weight), panel, -1, 2).transpose(1, 2)  # (O / panel, I / 2, panel, 2)
+        kept_scales = self._keep(scales.squeeze(3).transpose(1, 2))
+        return native.Product(self._keep(pairs, torch.int16), kept_scales, kept_bias, inputs, outputs)
 
     def _keep(self, values: Tensor, dtype: torch.dtype = torch.float32) -> int:
         """Where these lie, as long as the encoder lives."""

@@ -9,44 +9,60 @@ import torch
 
 from bertsmith.config import Precision, PredictionPrecision
 from bertsmith.errors import ConfigError
+from bertsmith.model.bert import Bert
 from bertsmith.model.half import can_halve
 from bertsmith.model.linear import product
+from bertsmith.model.native_encoder import can_be_native
 from bertsmith.model.packed import avx2_alone
+from bertsmith.model.whole import can_multiply_whole
 
+_NOT_HERE = "not to be had here: take auto, float32 or bfloat16"
 # Fewer than this many times faster, and the casts eat the gain.
 WORTHWHILE = 1.5
 
 
 def choose_precision(asked: Precision, device: torch.device) -> Precision:
-    """The format of the products: as asked, or for "auto" bfloat16 where it is clearly faster than float32.
+    """The format of the products: as asked, or for "auto" bfloat16 where it is clearly faster than float32; else int16
+    where a processor has AVX2 alone.
 
     Of a CUDA device it is known. A processor is measured, which takes about a tenth of a second.
+
+    Raises:
+        ConfigError: int16 where there is no product for it.
     """
+    if asked == "int16" and not can_multiply_whole(device):
+        raise ConfigError(f"int16 is for x86 processors, compiled at installation, and {_NOT_HERE}")
     if asked != "auto":
         return asked
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    if bfloat16_is_emulated():
-        return "float32"
-    float32, bfloat16 = _product_seconds(torch.float32, torch.bfloat16)
-    return "bfloat16" if bfloat16 * WORTHWHILE < float32 else "float32"
+    if not bfloat16_is_emulated():
+        float32, bfloat16 = _product_seconds(torch.float32, torch.bfloat16)
+        if bfloat16 * WORTHWHILE < float32:
+            return "bfloat16"
+    return "int16" if avx2_alone() and can_multiply_whole(device) else "float32"
 
 
-def choose_prediction_precision(asked: PredictionPrecision, device: torch.device) -> PredictionPrecision:
-    """As `choose_precision`, and for "auto" float16 in float32's place where a processor has AVX2 alone: there a short
-    text takes seven to eight tenths of the time with half the weights to read. With AVX512 half weights cost many texts
-    5 to 8%, and short ones have them in any case beside bfloat16 (`encoder_by_length.py`).
+def choose_prediction_precision(asked: PredictionPrecision, bert: Bert) -> PredictionPrecision:
+    """As `choose_precision`; with float16 in int16's place for ModernBERT, and in float32's where nothing was compiled
+    and a processor has AVX2 alone: there a short text takes seven to eight tenths of the time with half the weights to
+    read. With AVX512 half weights cost many texts 5 to 8%, and short ones have int16 in any case beside bfloat16
+    (`encoder_by_length.py`).
 
     Raises:
-        ConfigError: float16 where there is no product for it.
+        ConfigError: float16 or int16 where there is no product for it.
     """
+    halves = bert.device.type == "cpu" and can_halve()
     if asked == "float16":
-        if device.type != "cpu" or not can_halve():
-            raise ConfigError("float16 is for x86 processors, and not to be had here: take auto, float32 or bfloat16")
+        if not halves:
+            raise ConfigError(f"float16 is for x86 processors, and {_NOT_HERE}")
         return asked
-    chosen = choose_precision(asked, device)
-    halved = asked == "auto" and device.type == "cpu" and avx2_alone() and can_halve()
-    return "float16" if halved and chosen == "float32" else chosen
+    if asked == "int16" and not can_be_native(bert):
+        raise ConfigError(f"int16 is for BERT on x86 processors, compiled at installation, and {_NOT_HERE}")
+    chosen = choose_precision(asked, bert.device)
+    if asked != "auto" or chosen == "bfloat16" or (chosen == "int16" and can_be_native(bert)) or not avx2_alone():
+        return chosen
+    return "float16" if halves else "float32"
 
 
 def bfloat16_is_emulated() -> bool:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from bertsmith.model.linear import linear, product, product_dtype
 from bertsmith.model.tiles import can_use_tiles
+from bertsmith.model.whole import multiply_whole, wants_whole
 from bertsmith.tasks.tiled_cross_entropy import tiled_cross_entropy
 
 IGNORED = -100  # the label of a place that has no loss, as for `F.cross_entropy`
@@ -22,8 +23,8 @@ _LEAST = 1e-30  # of a probability that is exact: below 1e-38 they lose digits
 def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> Tensor:
     """The sum of `F.cross_entropy(F.linear(hidden, weight, bias).float(), labels)`, with fewer passes over (M, V).
 
-    The probabilities, in the type of the product, take the place of the logits, and the gradient takes theirs. Under
-    autocast the products are in its type, elsewhere in that of `hidden`.
+    The probabilities, in the type of the product, take the place of the logits. Under autocast the products are in its
+    type, elsewhere in that of `hidden`, or of whole numbers, see `model/whole.py`.
 
     Args:
         hidden: (M, D).
@@ -59,18 +60,23 @@ class _LinearCrossEntropy(torch.autograd.Function):
             if len(lost):
                 again = linear(hidden[places[lost]], words, biases)
                 losses[lost] = F.cross_entropy(again.float(), wanted[lost], reduction="none")
-        probabilities[places, wanted] -= 1
+        # The label's share is apart: beside it those in its group of whole numbers would be rounded to nothing.
+        probabilities[places, wanted] = 0
         probabilities.index_fill_(0, ignored, 0)
-        ctx.save_for_backward(hidden, words, probabilities)
-        ctx.weight_dtype = weight.dtype
+        ctx.save_for_backward(hidden, words, probabilities, places, wanted, right - 1)
+        ctx.weight_dtype, ctx.whole = weight.dtype, wants_whole(hidden, words)
         return losses.sum()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        hidden, words, excess = ctx.saved_tensors  # excess: probabilities, less one at what is right
+        hidden, words, others, places, wanted, lacking = ctx.saved_tensors
+        multiply = multiply_whole if ctx.whole else product
         with torch.autocast(words.device.type, enabled=False):
-            of_hidden = product(excess, words) * gradient  # (M, V) x (V, D) -> (M, D)
-            of_weight = product(excess.t(), hidden * gradient)  # (V, M) x (M, D) -> (V, D)
-            ones = excess.new_ones(1, len(excess))
-            of_bias = product(ones, excess)[0] * gradient  # as a product it is the fastest sum
+            scaled, lacks = hidden * gradient, (lacking * gradient).to(hidden.dtype)[:, None]
+            of_hidden = multiply(others, words) * gradient  # (M, V) x (V, D) -> (M, D)
+            of_hidden.index_add_(0, places, words[wanted] * lacks)
+            of_weight = multiply(others.t(), scaled)  # (V, M) x (M, D) -> (V, D)
+            of_weight.index_add_(0, wanted, hidden[places] * lacks)
+            of_bias = product(others.new_ones(1, len(others)), others)[0] * gradient  # as a product the fastest sum
+            of_bias.index_add_(0, wanted, lacks[:, 0])
         return of_hidden.to(hidden.dtype), of_weight.to(ctx.weight_dtype), of_bias.to(ctx.weight_dtype), None

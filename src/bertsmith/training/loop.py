@@ -17,6 +17,7 @@ from bertsmith.data.random_bits import stream_key
 from bertsmith.errors import DivergedError, StoppedError
 from bertsmith.model.compiling import copy_of
 from bertsmith.model.memory import Gaps, keep_freed_memory
+from bertsmith.model.whole import whole_products
 from bertsmith.progress import Reporter, Track
 from bertsmith.tasks.base import FedStep, Feed, Task
 from bertsmith.training.behind import Behind
@@ -217,7 +218,8 @@ class Loop(Generic[Model, Batch]):
         counts = dict(zip(names, counted, strict=True))
         losses: Counter[str] = Counter()
         for index, (batch, weight) in enumerate(parts):
-            with self.ranks.apart(self._losses, when=index + 1 < len(parts)):
+            alone = self.ranks.apart(self._losses, when=index + 1 < len(parts))
+            with alone, whole_products(self.recipe.precision == "int16"):
                 with self._mixed():
                     sums = self._losses(batch)
                 means = {name: weight * loss / max(1, counts[name]) for name, loss in sums.items()}

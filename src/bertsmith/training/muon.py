@@ -11,12 +11,13 @@ Reference:
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from bertsmith.model.whole import can_multiply_whole, multiply_whole
 from bertsmith.training.sharding import divided_like, gathered
 
 MOMENTUM = "momentum"  # what is kept of a matrix
@@ -42,12 +43,14 @@ def step_matrices(group: Mapping[str, Any], state: Mapping[Tensor, dict[str, Any
     Args:
         group: "params", "lr", "weight_decay"; "stacked", the square or oblong matrices that lie under one another in
             each of the parameters; "layers", the layer of each; "turns", every how many steps a layer is stepped;
-            "step", the steps before this one; "product_dtype", of the iteration's products.
+            "step", the steps before this one; "product_dtype", of the iteration's products: a type of floats, or int16,
+            see `model/whole.py`.
         state: of the optimizer; a parameter's is {MOMENTUM: its momentum}.
     """
     alike: dict[torch.Size, list[tuple[nn.Parameter, Tensor]]] = defaultdict(list)
     turns = group["turns"]
     rate = group["lr"] * turns
+    dtype = torch.float32 if group["product_dtype"] == torch.int16 else group["product_dtype"]
     for matrix, stacked, layer in zip(group["params"], group["stacked"], group["layers"], strict=True):
         if matrix.grad is None:
             continue
@@ -59,10 +62,12 @@ def step_matrices(group: Mapping[str, Any], state: Mapping[Tensor, dict[str, Any
         if (group["step"] - layer) % turns:
             continue
         ahead = gathered(matrix.grad.lerp(momentum, _DECAY))  # Nesterov's; every rank iterates over all of it
-        parts = ahead.to(group["product_dtype"]).reshape(stacked, -1, ahead.shape[1])  # (K * R, C) -> (K, R, C)
+        parts = ahead.to(dtype).reshape(stacked, -1, ahead.shape[1])  # (K * R, C) -> (K, R, C)
         alike[parts.shape[1:]].append((matrix, parts))
     for shape, pairs in alike.items():
-        directions = orthogonalise(torch.cat([parts for _, parts in pairs]))
+        together = torch.cat([parts for _, parts in pairs])
+        whole = group["product_dtype"] == torch.int16 and can_multiply_whole(together.device)
+        directions = orthogonalise(together, whole=whole)
         length = _RMS * max(shape) ** 0.5
         sizes = [len(parts) for _, parts in pairs]
         for (matrix, _), direction in zip(pairs, torch.split(directions, sizes), strict=True):
@@ -71,39 +76,44 @@ def step_matrices(group: Mapping[str, Any], state: Mapping[Tensor, dict[str, Any
             matrix.add_(step, alpha=-rate * length)
 
 
-def orthogonalise(matrices: Tensor) -> Tensor:
+def orthogonalise(matrices: Tensor, *, whole: bool = False) -> Tensor:
     """Singular values are brought near 1 (0.7 … 1.2; tiny ones stay below), by Newton and Schulz's iteration.
 
-    (K, R, C) -> (K, R, C).
+    (K, R, C) -> (K, R, C); with products of whole numbers or in the type of what is given.
     """
+    multiply = _multiply_whole if whole else torch.matmul
     tall = matrices.shape[1] > matrices.shape[2]
     given = matrices.mT if tall else matrices
     near: Tensor = given / (torch.linalg.vector_norm(given, dim=(1, 2), keepdim=True) + 1e-7)
-    for iterations in _passes(given):
-        gram = near @ near.mT  # (K, R, C) -> (K, R, R)
-        factor = whole = _factor(gram)
+    for iterations in _passes(given, exact=given.dtype == torch.float32 and not whole):
+        gram = multiply(near, near.mT)  # (K, R, C) -> (K, R, R)
+        factor = all_factors = _factor(gram, multiply)
         for _ in range(iterations - 1):
-            gram = factor @ gram @ factor  # that of the next iteration, from its square one
-            factor = _factor(gram)
-            whole = factor @ whole
-        near = whole @ near
+            gram = multiply(multiply(factor, gram), factor)  # that of the next iteration, from its square one
+            factor = _factor(gram, multiply)
+            all_factors = multiply(factor, all_factors)
+        near = multiply(all_factors, near)
     return near.mT if tall else near
 
 
-def _passes(matrices: Tensor) -> list[int]:
+def _passes(matrices: Tensor, *, exact: bool) -> list[int]:
     """How many iterations each pass over the matrices does, (K, R, C) with R <= C.
 
     Of oblong ones a pass does several on the gram, which is square. An iteration makes a gram's errors twelve times as
-    large, so that in bfloat16 it is made anew after three.
+    large, so that where products are not exact it is made anew after three.
     """
     oblong = matrices.shape[1] != matrices.shape[2]
-    most = 1 if not oblong else _ITERATIONS if matrices.dtype == torch.float32 else 3
+    most = 1 if not oblong else _ITERATIONS if exact else 3
     return [min(most, _ITERATIONS - done) for done in range(0, _ITERATIONS, most)]
 
 
-def _factor(gram: Tensor) -> Tensor:
+def _multiply_whole(left: Tensor, right: Tensor) -> Tensor:
+    return torch.stack([multiply_whole(*pair) for pair in zip(left, right, strict=True)])
+
+
+def _factor(gram: Tensor, multiply: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """What one iteration multiplies a matrix by, from its gram: (K, R, R) -> (K, R, R)."""
     a, b, c = _COEFFICIENTS
-    factor = (gram @ gram).mul_(c).add_(gram, alpha=b)
+    factor = multiply(gram, gram).mul_(c).add_(gram, alpha=b)
     factor.diagonal(dim1=1, dim2=2).add_(a)
     return factor

@@ -36,7 +36,7 @@ class MuonOptions:
     Attributes:
         rate_share: its learning rate as a multiple of AdamW's.
         step_tokens: how many tokens a step of the usual rows has; with few of them layers take turns.
-        product_dtype: of its own matrix products; bfloat16 where the machine is fast in it.
+        product_dtype: of its own matrix products; bfloat16 or int16 where the machine is fast in it.
     """
 
     rate_share: float

@@ -318,6 +318,6 @@ def recipe_of(config: PretrainConfig, budget: Budget, precision: Precision, **mo
         muon = MuonOptions(
             rate_share=MUON_RATE_SHARES[config.architecture],
             step_tokens=config.batch_size * config.max_length_tokens,
-            product_dtype=torch.bfloat16 if precision == "bfloat16" else torch.float32,
+            product_dtype=getattr(torch, precision),
         )
     return Recipe.of(config, budget, precision, muon=muon, **more)

@@ -23,7 +23,7 @@ class Recipe:
         peak_learning_rate, warmup_share: the schedule; see `budget.learning_rate`.
         weight_decay, clip_norm: of AdamW, and of the gradients.
         seed: of dropout.
-        precision: of the products, measured already: "float32" or "bfloat16".
+        precision: of the products, chosen already: "float32", "bfloat16" or "int16".
         evaluate_every_steps: None for `evaluations` of them, evenly over the run.
         checkpoint_every_steps: None for one every two minutes.
         evaluations: how many a run, the last at its end.

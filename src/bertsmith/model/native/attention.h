@@ -35,7 +35,7 @@ static void to_rows(const float *from, int64_t rows, int64_t stride, int64_t inp
     for (int64_t first = 0; first < width; first += PANEL, panels += inputs * PANEL) {
         float tile[ROWS * PANEL];
         const int64_t columns = width - first < PANEL ? width - first : PANEL;
-        MULTIPLY[0][rows](from, stride, inputs, panels, tile);
+        MULTIPLY[rows](from, stride, inputs, panels, tile);
         for (int64_t r = 0; r < rows; r++)
             for (int64_t c = 0; c < columns; c++) to[r * to_stride + first + c] = tile[r * PANEL + c] * scale[r];
     }

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import torch
 
-from bertsmith.model.native.files import AVX2, AVX512, Functions, find_native
+from bertsmith.model.native.files import AVX2, AVX512_VNNI, Functions, find_native
 
 NO_MEMORY, UNKNOWN_ID = 1, 2  # what `run_encoder` answers
+GROUP, LARGEST = 256, 2895  # of whole numbers, as in `product.h`
 Pointers, Counts = c_void_p * 3, c_int64 * 3  # of words, segments, positions
 
 
@@ -20,10 +21,10 @@ class Product(Structure):
 
     _fields_ = (
         ("panels", c_void_p),
+        ("scales", c_void_p),
         ("bias", c_void_p),
         ("inputs", c_int64),
         ("outputs", c_int64),
-        ("half", c_int64),
     )
 
 
@@ -95,9 +96,9 @@ class Build(NamedTuple):
     needs: tuple[str, ...]
 
 
-EDITION = 1  # of the function and what it is given, as C has it
+EDITION = 2  # of the function and what it is given, as C has it
 FUNCTIONS: Functions = {"run_encoder": [POINTER(Encoder), POINTER(Batch), c_int]}
-BUILDS = (Build("encoder_avx512", 32, AVX512), Build("encoder", 16, AVX2))  # the best one first
+BUILDS = (Build("encoder_avx512", 32, AVX512_VNNI), Build("encoder", 16, AVX2))  # the best one first
 
 
 class Library(NamedTuple):
@@ -123,7 +124,8 @@ def library() -> Library | None:
 
 def layout(panel: int) -> list[int]:
     """What `encoder.c` says of itself, with so many outputs a panel."""
-    return [EDITION, panel] + [ctypes.sizeof(each) for each in (Product, Layer, Embeddings, Encoder, Batch)]
+    sizes = (ctypes.sizeof(each) for each in (Product, Layer, Embeddings, Encoder, Batch))
+    return [EDITION, panel, GROUP, LARGEST, *sizes]
 
 
 def run(encoder: Encoder, batch: Batch) -> None:

@@ -17,6 +17,7 @@ import torch
 
 AVX2 = ("avx2", "fma3", "f16c")  # of a processor, by torch's names
 AVX512 = (*AVX2, "avx512_f", "avx512_bw", "avx512_dq", "avx512_vl")
+AVX512_VNNI = (*AVX512, "avx512_vnni")  # which adds the products of two pairs in one go
 AVX512_BF16 = (*AVX512, "avx512_bf16")  # which rounds to bfloat16 in one go
 
 TYPES = {torch.float32: 0, torch.bfloat16: 1}  # as `functions.h` numbers them
