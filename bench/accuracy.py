@@ -7,7 +7,7 @@
 DATA holds a folder a task, in the layouts that the sets are published in (`--layouts` lists them). Every run is a
 process of its own; the sides take turns, seed by seed. "train" is the time from tokens to a trained model, "whole" that
 from files to answers. The last weights are kept, so that nobody chooses by the development examples. The peer runs in
-float32 and under bfloat16 autocast, and is judged by the faster; ours measures by itself which is faster. `--also` adds
+float32 and under bfloat16 autocast, and is judged by the faster; ours chooses by itself. `--also` adds
 variants of the peer: texts of like length batched together, plain attention, torch.compile. A run that is in --json
 already is not made again, so the same command goes on where it was stopped.
 """

@@ -100,7 +100,8 @@ def parse() -> argparse.Namespace:
     arguments = parser.parse_args(sys.argv[1:place])
     arguments.words, arguments.json = sys.argv[place + 1 :], arguments.json or arguments.work / "records.json"
     if arguments.peer_precision == "auto":
-        arguments.peer_precision = choose_precision("auto", torch.device("cpu"))
+        fast = choose_precision("auto", torch.device("cpu")) == "bfloat16"
+        arguments.peer_precision = "bfloat16" if fast else "float32"
     arguments.marks = _numbers(arguments.at)
     budgets = _numbers(arguments.our_minutes) if arguments.our_minutes else []
     arguments.budgets = budgets or [math.floor(100 * arguments.minutes / 12) / 100, arguments.minutes]

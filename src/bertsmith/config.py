@@ -225,7 +225,8 @@ class TrainingConfig(Config):
     seed: int = Field(0, ge=0, description="Seed of every draw: initial weights, order, dropout.")
     precision: Precision = Field(
         "auto",
-        description="auto is bfloat16 where that measures faster, int16 where there is AVX2 alone.",
+        description="Of the products. auto is bfloat16 where that measures faster, else int16, whole numbers with "
+        "scales, where a processor has AVX2 alone and they were compiled, else float32.",
     )
     evaluate_every_steps: int | None = Field(None, gt=0, description="Steps between evaluations.")
     checkpoint_every_steps: int | None = Field(

@@ -111,8 +111,9 @@ def test_memory_of_tiny_by_hand(optimizer, moments):
     assert memory.buckets == 0
     assert on_ranks(memory, 1) == memory
     assert on_ranks(memory, 2).total == memory.total + memory.gradients
-    plain = memory_of(model, config.but(precision="float32"), Counts(1000, 64, 150, 0), rows=16)
-    assert (plain.copies, plain.activations) == (0, pytest.approx(1.6 * memory.activations))
+    for precision in ("float32", "int16"):
+        plain = memory_of(model, config.but(precision=precision), Counts(1000, 64, 150, 0), rows=16)
+        assert (plain.copies, plain.activations) == (0, pytest.approx(1.6 * memory.activations))
 
 
 @pytest.mark.parametrize("objective", ["mlm", "mlm+nsp"])
@@ -227,6 +228,7 @@ def test_a_corpus_is_measured_where_it_lies_and_so_is_this_machine(tmp_path, cap
         (["--corpus-tokens", "1e9", "--gpu", "h100"], "--gpu without --gpus"),
         (["--corpus-tokens", "1e9", "--gpus", "2", "--gpu-utilisation", "1.5"], "gpu_utilisation"),
         (["--corpus-tokens", "1e9", "--gpus", "2", "--precision", "float32"], "--gpu-tflops in float32"),
+        (["--corpus-tokens", "1e9", "--gpus", "2", "--precision", "int16"], "int16 is for processors"),
         (["--corpus-tokens", "1e9", "--gpus", "64", "--batch-size", "100"], "do not divide over 64 ranks. Say 128"),
         (["--corpus-tokens", "1e9", "--minutes", "5"], "the time is what a plan tells"),
         (["--corpus-tokens", "1e9", "--long-share", "0.1"], "--long-share: a plan knows rows of one length"),

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from bertsmith.benchmarks import limit
 from bertsmith.benchmarks.machine import PeakOfAll, available_bytes, peak_memory_bytes
 from bertsmith.benchmarks.random_corpus import FIRST_ORDINARY, RandomCorpus, random_vocabulary
 from bertsmith.benchmarks.step_side import Ours, Settings
 from bertsmith.config import PretrainConfig
 from bertsmith.data.sampler import Position
+from marks import needs_whole
 
 SMALL = {"size": "tiny", "batch_size": 4, "max_length_tokens": 32, "precision": "float32"}
 
@@ -90,8 +92,10 @@ def test_the_peer_as_it_comes_learns_with_dropout_in_float32(monkeypatch):
     assert not torch.equal(usual.model.bert.encoder.layer[0].output.dense.weight, before)
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr("bertsmith.benchmarks.step_peer.choose_precision", lambda asked, device: "int16")  # ours alone
     best = Peer(settings(dropout=0.2, objective="mlm"), best=True)
     assert best.note == UNCOMPILED
+    assert best.precision == "float32"
     assert best.model.config.hidden_dropout_prob == 0.2
     assert best.optimizer.defaults["fused"] is True
     assert type(best.model).__name__ == "BertForMaskedLM"
@@ -111,3 +115,11 @@ def test_memory_is_seen_while_it_is_held():
             during._over.wait(0.1)
     assert during.bytes - before.bytes > 60_000_000
     assert peak_memory_bytes(torch.device("cpu")) >= during.bytes
+
+
+@needs_whole
+def test_the_limit_knows_products_of_whole_numbers(monkeypatch):
+    monkeypatch.setattr(limit, "SHAPES", ((64, 64, 64),))
+    found = limit.matmul_limits(torch.device("cpu"))
+    assert list(found) == ["float32", "bfloat16", "int16"]
+    assert all(speed > 0 for speed in found.values())

@@ -177,9 +177,7 @@ def test_evaluate_measures_what_finetune_measured(folder, capsys, tmp_path):
 
 def test_evaluate_has_the_precision_of_answers(folder, capsys):
     words = ["evaluate", folder / "sentiment", folder / "train.csv"]
-    for precision in ("float16", "int16"):
-        said = complaint(capsys, *words, "--suite", "glue", "--precision", precision)
-        assert f"{precision} is for answers" in said
+    assert "float16 is for answers" in complaint(capsys, *words, "--suite", "glue", "--precision", "float16")
     if can_halve():
         assert run_json(capsys, *words, "--precision", "float16")["examples"] == 6
     else:

@@ -17,7 +17,7 @@ from bertsmith.model.bert import Bert
 from bertsmith.model.encoder_by_length import SHORT_TOKENS, EncoderByLength
 from bertsmith.model.flat_encoder import FlatEncoder
 from bertsmith.model.native import encoder as native
-from bertsmith.model.native import files, passes, tiles
+from bertsmith.model.native import files, passes, tiles, whole
 from bertsmith.model.native_encoder import NativeEncoder, native_is_faster, native_is_faster_for_short_texts
 
 there = pytest.mark.skipif(native.library() is None, reason="bertsmith was installed without a C compiler, or no AVX2")
@@ -64,7 +64,7 @@ OF_ENCODER = [(build.name, build.needs) for build in native.BUILDS]
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
-@pytest.mark.parametrize(("name", "needs"), [*OF_ENCODER, *passes.BUILDS, ("tiles", tiles.AMX)])
+@pytest.mark.parametrize(("name", "needs"), [*OF_ENCODER, *passes.BUILDS, *whole.BUILDS, ("tiles", tiles.AMX)])
 def test_where_there_is_a_compiler_all_is_compiled_that_the_processor_can_run(name, needs):
     if not all(torch.cpu.get_capabilities().get(each) for each in needs):
         pytest.skip("not for this processor")

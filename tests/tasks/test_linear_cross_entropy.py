@@ -56,16 +56,26 @@ def test_in_whole_numbers_it_stays_near_float32(scale):
 
 @needs_whole
 def test_whole_numbers_leave_the_likely_and_the_label_their_digits():
-    """One word takes all but a thousandth; the label is it, or another one beside it in its group."""
-    weight, hidden = torch.zeros(200, 16), torch.ones(2, 16)
-    weight[3], labels = 12 / 16, torch.tensor([3, 4])
+    """The label's share is -0.99, those of the others in its group are thousands of times smaller."""
+    hidden, labels = torch.ones(2, 16), torch.tensor([3, 4])
     found = []
     for whole in (True, False):
-        bias = torch.zeros(200, requires_grad=True)
+        weight, bias = torch.zeros(6000, 16, requires_grad=True), torch.zeros(6000)
         with whole_products(whole):
             linear_cross_entropy(hidden, weight, bias, labels).backward()
-        found.append(bias.grad)
-    torch.testing.assert_close(found[0], found[1], rtol=5e-3, atol=1e-6)
+        found.append(weight.grad)
+    torch.testing.assert_close(found[0], found[1], rtol=5e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", pytest.param("int16", marks=needs_whole)])
+def test_a_word_that_is_right_a_thousand_times_is_counted_so_often(precision):
+    """One added after another in bfloat16, a sum stops growing at 256."""
+    labels = torch.zeros(3000, dtype=torch.int64)
+    labels[:1000] = torch.randint(1, 300, (1000,), generator=torch.Generator().manual_seed(0))
+    bias = torch.zeros(300, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"), whole_products(precision == "int16"):
+        linear_cross_entropy(torch.randn(3000, 16), torch.zeros(300, 16), bias, labels).backward()
+    assert bias.grad[0].item() == pytest.approx(3000 / 300 - 2000, rel=0.01)
 
 
 @pytest.fixture(params=[True, False], ids=["tiled", "rows"])

@@ -77,6 +77,8 @@ def test_a_gpu_with_bfloat16_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: supported)  # noqa: B023
         assert choose_precision("auto", CUDA) == expected
         assert choose_precision("float32", CUDA) == "float32"
+    with pytest.raises(ConfigError, match="int16 is for processors, and this is computed on a GPU: take auto"):
+        choose_precision("int16", CUDA)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

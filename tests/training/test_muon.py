@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bertsmith.config import ModelConfig
+from bertsmith.config import ModelConfig, PretrainConfig
 from bertsmith.model.bert import Bert
+from bertsmith.training.budget import Budget
 from bertsmith.training.muon import orthogonalise, turns_of
 from bertsmith.training.optimizer import (
     AdamW,
@@ -17,6 +18,7 @@ from bertsmith.training.optimizer import (
     load_optimizer_tensors,
     optimizer_tensors,
 )
+from bertsmith.training.pretraining_run import recipe_of
 from marks import needs_whole
 
 RATE = 0.02
@@ -98,6 +100,23 @@ def test_steps_are_those_of_torchs_muon() -> None:
         theirs.step()
     moved = (matrix - before).norm()
     assert (matrix - copy).norm() < 0.02 * moved
+
+
+@needs_whole
+def test_in_int16_its_products_are_of_whole_numbers() -> None:
+    moved = []
+    for dtype in (torch.float32, torch.int16):
+        model = small()
+        before = model.encoder.layers[0].widen.weight.detach().clone()
+        optimizer = build_optimizer(model, weight_decay=0.1, muon=replace(OPTIONS, product_dtype=dtype))
+        begin_step(optimizer, 0, rate=RATE)
+        give_gradients(model, 0)
+        optimizer.step()
+        moved.append(model.encoder.layers[0].widen.weight.detach() - before)
+    assert 1e-6 < (moved[1] - moved[0]).norm() / moved[0].norm() < 0.05
+    assert recipe_of(PretrainConfig(optimizer="muon"), Budget(1, "steps"), "int16").muon == replace(
+        OPTIONS, rate_share=3.0, step_tokens=32 * 128, product_dtype=torch.int16
+    )
 
 
 @pytest.mark.parametrize(("architecture", "part", "stacked"), [("bert", "qkv", 3), ("modernbert", "widen", 2)])

@@ -253,7 +253,7 @@ def test_precision_is_measured_or_as_asked(monkeypatch: pytest.MonkeyPatch) -> N
         if there:
             assert choose_precision("int16", processor) == "int16"
         else:
-            with pytest.raises(ConfigError, match=r"int16 is for x86 processors, .*not to be had here: take auto"):
+            with pytest.raises(ConfigError, match=r"int16 wants an x86 processor .*: take auto or float32"):
                 choose_precision("int16", processor)
 
 

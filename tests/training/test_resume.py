@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+import torch
 
 from bertsmith.errors import BertsmithError, CheckpointError, ConfigError, DiskFullError, StoppedError
-from bertsmith.training import checkpoints, loop
+from bertsmith.model.whole import can_multiply_whole
+from bertsmith.training import checkpoints, loop, recipe
 from bertsmith.training.checkpoints import list_checkpoints, load_checkpoint
 from bertsmith.training.journal import Journal
 from bertsmith.training.ranks import Ranks
@@ -102,9 +105,25 @@ def test_what_is_multiplied_in_whole_numbers_goes_on_too(
         stop_after(3, patch, lambda: os.kill(os.getpid(), signal.SIGINT))
         with pytest.raises(StoppedError):
             run(small_corpus, tmp_path / "run", **options)
+    shutil.copytree(tmp_path / "run", tmp_path / "moved")
     run(small_corpus, tmp_path / "run", **options)
     assert weights(tmp_path / "run") == weights(tmp_path / "straight")
     assert losses(tmp_path / "run") == losses(tmp_path / "straight")
+    monkeypatch.setattr(recipe, "can_multiply_whole", lambda device: False)  # another machine
+    run(small_corpus, tmp_path / "moved", **options)
+    assert losses(tmp_path / "moved")[-1][2] == pytest.approx(losses(tmp_path / "straight")[-1][2], abs=0.05)
+    assert weights(tmp_path / "moved") != weights(tmp_path / "straight")
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_where_a_rank_has_no_whole_numbers_all_go_on_without_and_are_told(most: int) -> None:
+    told: list[str] = []
+    ranks = cast(Ranks, SimpleNamespace(most=lambda lacking: max(lacking, most)))
+    here = can_multiply_whole(torch.device("cpu"))
+    found = recipe.precision_for_all("int16", torch.device("cpu"), ranks, told.append)
+    assert found == ("int16" if here and not most else "float32")
+    assert len(told) == (found == "float32")
+    assert recipe.precision_for_all("bfloat16", torch.device("cpu"), ranks, told.append) == "bfloat16"
 
 
 @pytest.mark.parametrize("step", [1, 7, 12])

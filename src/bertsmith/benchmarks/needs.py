@@ -24,7 +24,7 @@ MOMENTS_OF_ADAMW, MOMENTS_OF_MUON = 2, 1
 ACTIVATION_BYTES = 38  # a place, layer and unit of the hidden width; under bfloat16
 SCORE_BYTES = 6  # a place, layer, head and place that it looks at
 LOGIT_BYTES = 25  # a masked place and WordPiece
-FLOAT32_MORE = 1.6  # activations and logits in float32
+FLOAT32_MORE = 1.6  # activations and logits in float32 and int16
 # The peer as it comes and at its best: a unit of activations, and a logit of which it keeps those of all places.
 PEER_BYTES = ((110, 14), (60, 8))
 # Of the memory that there is; what the estimate may be wrong by.
@@ -40,7 +40,7 @@ class Memory:
         process: before there is a model.
         weights, gradients: in float32.
         optimizer: two moments of what AdamW steps, one momentum of what Muon does.
-        copies: of the weights in bfloat16; 0 in float32.
+        copies: of the weights in bfloat16; 0 in float32 and int16.
         activations: of one micro-batch, its logits with them.
         buckets: gradients on their way to the other ranks; 0 where there is one rank.
     """

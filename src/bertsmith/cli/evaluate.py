@@ -44,7 +44,7 @@ def evaluate(
         Parameter(
             help="Fine-tune MODEL on every task of the folder DATA, which has the official layout, and measure it "
             "beside the paper's figures. The options of fine-tuning are for this; --precision is for both, but "
-            "float16 and int16 for answers alone."
+            "float16 for answers alone."
         ),
     ] = None,
     out: Annotated[
@@ -88,8 +88,8 @@ def _suite(
 ) -> None:
     if len(data) != 1:
         raise ConfigError(f"--suite {name} takes one folder, and {len(data)} were given")
-    if (precision := training.precision) in ("float16", "int16"):
-        raise ConfigError(f"--precision {precision} is for answers, and --suite trains: take auto, float32 or bfloat16")
+    if training.precision == "float16":
+        raise ConfigError("--precision float16 is for answers, and --suite trains: take another one, or auto")
     from bertsmith.training.suites import run_suite
 
     out = out or Path(f"{name}-results")

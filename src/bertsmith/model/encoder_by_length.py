@@ -31,7 +31,7 @@ class EncoderByLength(nn.Module):
     Args:
         encoder: as for `FlatEncoder` and `NativeEncoder`.
         config: its shape.
-        dtype: that of `FlatEncoder`; beside bfloat16 the compiled way multiplies in int16, whose numbers are as short
+        dtype: that of `FlatEncoder`; beside 16 bits the compiled way multiplies in int16, whose numbers are as short
             to read and keep four bits more.
     """
 

@@ -1,5 +1,5 @@
-"""Linear layers for prediction with weights in float16, all else in float32: on a processor without bfloat16, and of
-the product with the vocabulary beside bfloat16.
+"""Linear layers for prediction with weights in float16, all else in float32: of the product with the vocabulary beside
+16 bits; with AVX2 alone of ModernBERT, and of BERT where nothing was compiled.
 
 A short text's time goes into reading weights. FBGEMM's product reads half the bytes and widens them on the way. For
 many tokens it is as fast as others where there is AVX2 alone; with AVX512 up to some sixteen. A weight keeps eleven
@@ -51,6 +51,7 @@ def fits_half(weight: Tensor) -> bool:
 
 def prediction_linear(weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> PackedLinear | HalfLinear:
     """The linear layer for a format: in float16 one of half weights, if the values are not too large for it."""
+    assert dtype != torch.int16, "which `NativeEncoder` alone has"
     if dtype != torch.float16:
         return PackedLinear(weight, bias, dtype)
     return HalfLinear(weight, bias) if fits_half(weight) else PackedLinear(weight, bias, torch.float32)

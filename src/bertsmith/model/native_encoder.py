@@ -164,11 +164,11 @@ class NativeEncoder(nn.Module):
         (outputs, inputs), panel = weight.shape, self.panel
         weight = F.pad(weight.detach().float(), (0, 0, 0, -outputs % panel)).view(-1, panel, inputs)
         kept_bias = self._keep(F.pad(bias.detach(), (0, -outputs % panel)))
-        if dtype == torch.float32 or not weight.isfinite().all():
+        if dtype == torch.float32:
             return native.Product(self._keep(weight.transpose(1, 2)), None, kept_bias, inputs, outputs)
         groups = F.pad(weight, (0, -inputs % native.GROUP)).view(len(weight), panel, -1, native.GROUP)
         scales = groups.abs().amax(3, keepdim=True) / native.LARGEST
-        whole = (groups / scales.clamp(min=1e-35)).round().flatten(2)[..., : inputs + inputs % 2]
+        whole = (groups / scales.clamp(min=1e-35)).round().nan_to_num(0).flatten(2)[..., : inputs + inputs % 2]
         pairs = whole.reshape(len(weight), panel, -1, 2).transpose(1, 2)  # (O / panel, I / 2, panel, 2)
         kept_scales = self._keep(scales.squeeze(3).transpose(1, 2))
         return native.Product(self._keep(pairs, torch.int16), kept_scales, kept_bias, inputs, outputs)

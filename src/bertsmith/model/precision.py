@@ -10,13 +10,17 @@ import torch
 from bertsmith.config import Precision, PredictionPrecision
 from bertsmith.errors import ConfigError
 from bertsmith.model.bert import Bert
+from bertsmith.model.encoder import BertEncoder
 from bertsmith.model.half import can_halve
 from bertsmith.model.linear import product
 from bertsmith.model.native_encoder import can_be_native
 from bertsmith.model.packed import avx2_alone
 from bertsmith.model.whole import can_multiply_whole
 
-_NOT_HERE = "not to be had here: take auto, float32 or bfloat16"
+_NOT_COMPILED = (
+    "int16 wants an x86 processor with AVX2, and what is compiled at installation where there is a C compiler; one of "
+    "both is not to be had here: take auto or float32"
+)
 # Fewer than this many times faster, and the casts eat the gain.
 WORTHWHILE = 1.5
 
@@ -31,7 +35,9 @@ def choose_precision(asked: Precision, device: torch.device) -> Precision:
         ConfigError: int16 where there is no product for it.
     """
     if asked == "int16" and not can_multiply_whole(device):
-        raise ConfigError(f"int16 is for x86 processors, compiled at installation, and {_NOT_HERE}")
+        if device.type != "cpu":
+            raise ConfigError("int16 is for processors, and this is computed on a GPU: take auto, float32 or bfloat16")
+        raise ConfigError(_NOT_COMPILED)
     if asked != "auto":
         return asked
     if device.type == "cuda":
@@ -55,10 +61,12 @@ def choose_prediction_precision(asked: PredictionPrecision, bert: Bert) -> Predi
     halves = bert.device.type == "cpu" and can_halve()
     if asked == "float16":
         if not halves:
-            raise ConfigError(f"float16 is for x86 processors, and {_NOT_HERE}")
+            raise ConfigError("float16 is for x86 processors, and not to be had here: take auto, float32 or bfloat16")
         return asked
-    if asked == "int16" and not can_be_native(bert):
-        raise ConfigError(f"int16 is for BERT on x86 processors, compiled at installation, and {_NOT_HERE}")
+    if asked == "int16":
+        if not isinstance(bert.encoder, BertEncoder):
+            raise ConfigError("int16 predicts BERT alone, and this is ModernBERT: take auto, float16 or float32")
+        return asked if can_be_native(bert) else choose_precision(asked, bert.device)
     chosen = choose_precision(asked, bert.device)
     if asked != "auto" or chosen == "bfloat16" or (chosen == "int16" and can_be_native(bert)) or not avx2_alone():
         return chosen

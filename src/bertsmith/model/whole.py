@@ -1,9 +1,9 @@
 """Products of whole numbers, for training on a processor that multiplies no 16-bit floats fast.
 
-Such a processor still multiplies whole numbers of 16 bits twice as fast as float32. `native/whole.c`, compiled when
-bertsmith was installed, takes matrices of float32 as they lie, rounds them to whole numbers with a scale for each 256
-that are summed, and gives float32: of the largest of each group twelve bits are kept, where bfloat16 keeps eight of
-each number. So what is a thousandth of the largest in its group keeps two.
+Such a processor still multiplies whole numbers of 16 bits one and a half times as fast as float32. `native/whole.c`,
+compiled when bertsmith was installed, takes matrices of float32 as they lie, rounds them to whole numbers with a scale
+for each 256 that are summed, and gives float32: of the largest of each group twelve bits are kept, where bfloat16 keeps
+eight of each number. So what is a thousandth of the largest in its group keeps two.
 
 Letters: M rows, K what is summed over, N columns, I inputs, O outputs.
 """
@@ -42,7 +42,9 @@ def whole_products(wanted: bool) -> Iterator[None]:
 
 def wants_whole(*given: Tensor) -> bool:
     """Whether these tensors are to be multiplied so here."""
-    return _wanted.get() and all(each.dtype == torch.float32 and can_multiply_whole(each.device) for each in given)
+    if torch.compiler.is_compiling() or not _wanted.get():
+        return False
+    return all(each.dtype == torch.float32 and can_multiply_whole(each.device) for each in given)
 
 
 def multiply_whole(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -105,6 +107,6 @@ def _dense_one_way(values: Tensor) -> Tensor:
 
 
 def _steps(values: Tensor) -> tuple[int, int]:
-    """From row to row, and along a row; one of both is 1, also where there is one row or one column alone."""
+    """From row to row, and along a row; one of both is 1, also of one number alone, whose steps may be any."""
     step, inner_step = values.stride()
     return (step, inner_step) if inner_step == 1 or step == 1 else (step, 1)

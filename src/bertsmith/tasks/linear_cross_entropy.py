@@ -60,23 +60,26 @@ class _LinearCrossEntropy(torch.autograd.Function):
             if len(lost):
                 again = linear(hidden[places[lost]], words, biases)
                 losses[lost] = F.cross_entropy(again.float(), wanted[lost], reduction="none")
-        # The label's share is apart: beside it those in its group of whole numbers would be rounded to nothing.
-        probabilities[places, wanted] = 0
+        ctx.weight_dtype, ctx.whole = weight.dtype, wants_whole(hidden, words)
+        # Beside the label's share those in its group of whole numbers would be rounded to nothing: it is added apart.
+        probabilities[places, wanted] -= probabilities[places, wanted] if ctx.whole else 1
         probabilities.index_fill_(0, ignored, 0)
         ctx.save_for_backward(hidden, words, probabilities, places, wanted, right - 1)
-        ctx.weight_dtype, ctx.whole = weight.dtype, wants_whole(hidden, words)
         return losses.sum()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        hidden, words, others, places, wanted, lacking = ctx.saved_tensors
+        hidden, words, excess, places, wanted, lacking = ctx.saved_tensors
         multiply = multiply_whole if ctx.whole else product
         with torch.autocast(words.device.type, enabled=False):
-            scaled, lacks = hidden * gradient, (lacking * gradient).to(hidden.dtype)[:, None]
-            of_hidden = multiply(others, words) * gradient  # (M, V) x (V, D) -> (M, D)
-            of_hidden.index_add_(0, places, words[wanted] * lacks)
-            of_weight = multiply(others.t(), scaled)  # (V, M) x (M, D) -> (V, D)
-            of_weight.index_add_(0, wanted, hidden[places] * lacks)
-            of_bias = product(others.new_ones(1, len(others)), others)[0] * gradient  # as a product the fastest sum
-            of_bias.index_add_(0, wanted, lacks[:, 0])
+            # excess: probabilities, less one at what is right; with whole numbers `lacking` is that, and there is zero
+            of_hidden = multiply(excess, words) * gradient  # (M, V) x (V, D) -> (M, D)
+            of_weight = multiply(excess.t(), hidden * gradient)  # (V, M) x (M, D) -> (V, D)
+            ones = excess.new_ones(1, len(excess))
+            of_bias = product(ones, excess)[0] * gradient  # as a product it is the fastest sum
+            if ctx.whole:
+                lacking = (lacking * gradient)[:, None]
+                of_hidden.index_add_(0, places, words[wanted] * lacking)
+                of_weight.index_add_(0, wanted, hidden[places] * lacking)
+                of_bias.index_add_(0, wanted, lacking[:, 0])
         return of_hidden.to(hidden.dtype), of_weight.to(ctx.weight_dtype), of_bias.to(ctx.weight_dtype), None

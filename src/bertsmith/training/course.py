@@ -63,7 +63,7 @@ class Course:
         source: the model folder to begin with.
         tokenizer: the model's.
         train, dev: examples; without `dev` nothing is evaluated and the last weights are kept.
-        precision: of the products; measured once, so that all runs are alike.
+        precision: of the products; chosen once, so that all runs are alike.
         headline: the figure by which weights, seeds and trials are chosen; more is better.
         kept: of feature mode: training and development examples with their features, once they were read.
     """
@@ -132,7 +132,8 @@ def read_course(
         ModelFolderError, TokenizerError: the folder is none, or has no tokenizer.
         ConfigError: options that do not fit the task, or the machine.
     """
-    kind, device = task_class(name), choose_device(config.device)
+    kind = task_class(name)
+    precision = choose_precision(config.precision, choose_device(config.device))
     shape = read_model_config(source)
     check_layers(config, shape.num_hidden_layers)
     if reading.multi_label and kind.name != "classify":
@@ -162,7 +163,6 @@ def read_course(
             f"{count:,} of the {len(measured_on.examples):,} development examples read exactly as training examples "
             "do: figures on what was learned say little of what is new"
         )
-    precision = choose_precision(config.precision, device)
     return Course(task, source, tokenizer, train, measured_on, precision, headline or task.headline)
 
 

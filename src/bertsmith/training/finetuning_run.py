@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bertsmith.config import HeadConfig
+from bertsmith.config import HeadConfig, Precision
 from bertsmith.data.example_feed import ExampleFeed
 from bertsmith.data.windows import WindowBatch
 from bertsmith.errors import CheckpointError
@@ -28,7 +28,7 @@ from bertsmith.training.course import Course
 from bertsmith.training.journal import Journal, Record
 from bertsmith.training.loop import Loop
 from bertsmith.training.ranks import ALONE, Ranks
-from bertsmith.training.recipe import Hooks, Recipe
+from bertsmith.training.recipe import Hooks, Recipe, precision_for_all
 from bertsmith.training.run_folder import RunFolder
 
 DEFAULT_EPOCHS = 3.0
@@ -81,11 +81,12 @@ class FinetuningRun:
         ranks: Ranks = ALONE,
     ) -> None:
         self.course, self.task, self.train, self.dev = course, course.task.copy(), course.train, course.dev
-        self.precision, self.data, self.headline = course.precision, course.data, course.headline
+        self.data, self.headline = course.data, course.headline
         self.config, self.folder, self.reporter, self.ranks = config, folder, reporter, ranks
         generator = torch.Generator().manual_seed(config.seed)
         model, self.drawn = read_for_task(course.source, course.task.head, generator=generator)
         self.model = model.to(choose_device(config.device))
+        self.precision = self._for_all(course.precision)
         divided = config.shard and ranks.count > 1
         prepare_model(self.model, config, divided=divided)
         self.task.at_once = divided  # its layers are gathered at each call, by all ranks together
@@ -135,6 +136,9 @@ class FinetuningRun:
             progress.seconds,
         )
 
+    def _for_all(self, precision: Precision) -> Precision:
+        return precision_for_all(precision, self.model.device, self.ranks, self.reporter.warn)
+
     @property
     def _keeps_best(self) -> bool:
         return self.dev is not None and self.config.keep == "best"
@@ -178,14 +182,14 @@ class FinetuningRun:
         )
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        """Take the weights of a checkpoint, the best ones so far, and the precision, which is measured once a run."""
+        """Take the weights of a checkpoint, the best ones so far, and the precision, which is chosen once a run."""
         if checkpoint.state["run"]["data"] != self.data:
             assert self.folder
             raise CheckpointError(
                 f"{self.folder.out}: its checkpoints were trained on other examples than those given now. "
                 "Give the files that the run was begun with, or choose another --out."
             )
-        self.precision = checkpoint.state["run"]["precision"]
+        self.precision = self._for_all(checkpoint.state["run"]["precision"])
         load_hf_tensors(self.model, checkpoint.model)
         if checkpoint.best and self.ranks.first:  # what was the best after it belongs to a future that is lost
             link_or_copy(checkpoint.best, self._best_file)

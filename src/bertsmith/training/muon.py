@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bertsmith.model.whole import can_multiply_whole, multiply_whole
+from bertsmith.model.whole import multiply_whole
 from bertsmith.training.sharding import divided_like, gathered
 
 MOMENTUM = "momentum"  # what is kept of a matrix
@@ -66,8 +66,7 @@ def step_matrices(group: Mapping[str, Any], state: Mapping[Tensor, dict[str, Any
         alike[parts.shape[1:]].append((matrix, parts))
     for shape, pairs in alike.items():
         together = torch.cat([parts for _, parts in pairs])
-        whole = group["product_dtype"] == torch.int16 and can_multiply_whole(together.device)
-        directions = orthogonalise(together, whole=whole)
+        directions = orthogonalise(together, whole=group["product_dtype"] == torch.int16)
         length = _RMS * max(shape) ** 0.5
         sizes = [len(parts) for _, parts in pairs]
         for (matrix, _), direction in zip(pairs, torch.split(directions, sizes), strict=True):

@@ -20,6 +20,7 @@ from bertsmith.data.shards import PreparedCorpus, open_corpus
 from bertsmith.errors import ConfigError
 from bertsmith.model.compiling import check_compiler
 from bertsmith.model.device import choose_device
+from bertsmith.model.precision import choose_precision
 from bertsmith.progress import Reporter, Silent
 from bertsmith.text.corpus import look_for_text
 from bertsmith.text.wordpiece import WordPiece
@@ -63,6 +64,8 @@ def pretrain(
     device = choose_device(config.device)  # before text is prepared for what cannot be
     if config.compile:
         check_compiler(device)
+    if config.precision != "auto":
+        choose_precision(config.precision, device)
     run = RunFolder(out)
     ready = _open_prepared(corpus, config) if len(corpus) == 1 else None
     if ready and tokenizer:

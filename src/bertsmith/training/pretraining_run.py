@@ -35,7 +35,7 @@ from bertsmith.training.loop import Loop
 from bertsmith.training.new_model import new_model
 from bertsmith.training.optimizer import MuonOptions
 from bertsmith.training.ranks import ALONE, Ranks
-from bertsmith.training.recipe import Hooks, Progress, Recipe
+from bertsmith.training.recipe import Hooks, Progress, Recipe, precision_for_all
 from bertsmith.training.report import write_report
 from bertsmith.training.rows import Rows
 from bertsmith.training.run_folder import RunFolder
@@ -119,11 +119,11 @@ class PretrainingRun:
             StoppedError: the user stopped the run; it was saved.
         """
         checkpoint = load_for_all(self.ranks, self.folder.checkpoints, warn=self.reporter.warn)
-        # Measured once a run: going on in another format would not be the same run.
+        # Chosen once a run: going on in another format would not be the same run.
         begun = checkpoint.state["run"] if checkpoint else {}
-        precision = begun.get("precision") or self.ranks.once(
-            lambda: choose_precision(self.config.precision, self.bert.device)
-        )
+        device = self.bert.device
+        chosen = begun.get("precision") or self.ranks.once(lambda: choose_precision(self.config.precision, device))
+        precision = precision_for_all(chosen, device, self.ranks, self.reporter.warn)
         counting_s = 0.0 if checkpoint else self._begin()
         loop = self._loop(recipe_of(self.config, self._budget(), precision))
         if checkpoint:

@@ -6,12 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from bertsmith.config import Precision, TrainingConfig
+from bertsmith.model.whole import can_multiply_whole
 from bertsmith.training.budget import Budget
 from bertsmith.training.checkpoints import Checkpoint
 from bertsmith.training.optimizer import MuonOptions
+from bertsmith.training.ranks import Ranks
+
+
+def precision_for_all(chosen: Precision, device: torch.device, ranks: Ranks, warn: Callable[[str], None]) -> Precision:
+    """The format of a run's products on all ranks: as it was chosen, here or where the run was begun.
+
+    Where a rank has no products of whole numbers all go on in float32, so that their weights stay the same.
+    """
+    if chosen == "int16" and ranks.most(int(not can_multiply_whole(device))):
+        warn("this run's products are int16, which is not to be had here: they are float32 from here on")
+        return "float32"
+    return chosen
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ Letters: n rows, I inputs, O outputs. */
 /* Inputs that share a scale, and the largest whole number: the products of two groups add up to less than 2^31. */
 #define GROUP 256
 #define LARGEST 2895
+_Static_assert(GROUP % 2 == 0 && (int64_t)GROUP * LARGEST * LARGEST <= INT32_MAX, "sums of a group overflow");
 
 typedef float Vector __attribute__((vector_size(LANES * sizeof(float))));
 typedef int32_t Sums __attribute__((vector_size(LANES * sizeof(int32_t))));
@@ -49,8 +50,9 @@ static inline int64_t groups_of(int64_t inputs) { return parts_of(inputs, GROUP)
 
 static inline int64_t pairs_of(int64_t inputs) { return parts_of(inputs, 2); }
 
-/* (rows, I) by (I, PANEL) -> (ROWS, PANEL), of which so many rows are written. */
 #define EVERY_ROW _Pragma("GCC unroll 12") for (int r = 0; r < rows; r++)
+
+/* (rows, I) by (I, PANEL) -> (ROWS, PANEL), of which so many rows are written. */
 static inline __attribute__((always_inline)) void multiply(const int rows, const float *restrict from, int64_t stride,
                                                            int64_t inputs, const float *restrict panel,
                                                            float *restrict tile) {
@@ -77,7 +79,7 @@ static inline __attribute__((always_inline)) Sums add_products(Sums sums, Sums p
     return (Sums)_mm512_dpwssd_epi32((__m512i)sums, (__m512i)pairs, (__m512i)others);
 #elif LANES == 8
     return (Sums)_mm256_add_epi32((__m256i)sums, _mm256_madd_epi16((__m256i)pairs, (__m256i)others));
-#else
+#else /* long vectors without AVX512, which tests have */
     __m256i parts[3][2];
     memcpy(parts[0], &sums, sizeof sums), memcpy(parts[1], &pairs, sizeof sums), memcpy(parts[2], &others, sizeof sums);
     for (int k = 0; k < 2; k++) parts[0][k] = _mm256_add_epi32(parts[0][k], _mm256_madd_epi16(parts[1][k], parts[2][k]));

@@ -13,6 +13,7 @@ Letters: M rows, K what is summed over, N columns. */
 
 /* Rows of the left matrix, or columns of the right one, that are laid out by a task: whole panels. */
 #define STRIP 64
+_Static_assert(STRIP % PANEL == 0, "strips are whole panels");
 /* Rows of a task. */
 #define CHUNK 96
 /* Pairs of a line of the cache. */
@@ -39,18 +40,26 @@ typedef struct {
     int64_t stride, groups;
 } Panels;
 
-/* A group of a strip that lies along K. */
+static inline int32_t *pairs_at(Panels to, int64_t width, int64_t c) {
+    return to.pairs + c / width * width * to.stride + c % width;
+}
+
+static inline float *scales_at(Panels to, int64_t width, int64_t c) {
+    return to.scales + c / width * width * to.groups + c % width;
+}
+
+/* A group of a strip, (count, k), as pairs and scales, where k lies side by side. */
 static inline __attribute__((always_inline)) void lay_out_along(Matrix from, int64_t count, int64_t k,
                                                                 const int64_t width, Panels to) {
     for (int64_t c = 0; c < count; c++) {
         int16_t whole[GROUP];
-        int32_t *panel = to.pairs + c / width * width * to.stride + c % width;
-        round_row(from.values + c * from.step, k, whole, to.scales + c / width * width * to.groups + c % width);
+        int32_t *panel = pairs_at(to, width, c);
+        round_row(from.values + c * from.step, k, whole, scales_at(to, width, c));
         for (int64_t pair = 0; pair < pairs_of(k); pair++) memcpy(panel + pair * width, whole + 2 * pair, 4);
     }
 }
 
-/* One that lies across. */
+/* The same, where `count` lies side by side. */
 static inline __attribute__((always_inline)) void lay_out_across(Matrix from, int64_t count, int64_t k,
                                                                  const int64_t width, Panels to) {
     static const float zeros[STRIP];
@@ -63,12 +72,12 @@ static inline __attribute__((always_inline)) void lay_out_across(Matrix from, in
         }
     for (int64_t c = 0; c < count; c++) {
         const Scale scale = scale_of(most[c]);
-        to.scales[c / width * width * to.groups + c % width] = scale.unit;
+        *scales_at(to, width, c) = scale.unit;
         factors[c] = scale.factor;
     }
     for (int64_t i = 0; i < k; i += 2) {
         const float *first = from.values + i * from.inner_step, *second = i + 1 < k ? first + from.inner_step : zeros;
-        uint32_t both[STRIP];
+        uint32_t both[STRIP]; /* past `count` anything: what is made of it is not written */
         for (int64_t c = 0; c < count; c++)
             both[c] = (rounded(first[c] * factors[c]) & 0xffff) | rounded(second[c] * factors[c]) << 16;
         for (int64_t c = 0; c < count; c += width) memcpy(to.pairs + c * to.stride + i / 2 * width, both + c, width * 4);
@@ -123,9 +132,9 @@ int multiply_whole_matrices(const WholeProduct *product, int threads) {
     int32_t *memory;
     const int64_t stride = pairs + LINE; /* so that rows of a power of two do not all fall into one set of the cache */
     if (posix_memalign((void **)&memory, 64, (size_t)(m * (stride + groups) + columns * (pairs + groups)) * 4)) return 1;
-    float *scales = (float *)(memory + m * stride + columns * pairs);
-    const Panels left = {memory, scales, stride, groups};
-    const Panels right = {memory + m * stride, scales + m * groups, pairs, groups};
+    float *scales = (float *)(memory + columns * pairs + m * stride);
+    const Panels right = {memory, scales, pairs, groups}; /* first: its panels are whole lines */
+    const Panels left = {memory + columns * pairs, scales + columns * groups, stride, groups};
 #pragma omp parallel num_threads(threads)
     {
 #pragma omp for schedule(dynamic)
@@ -139,6 +148,7 @@ int multiply_whole_matrices(const WholeProduct *product, int threads) {
             multiply_task(product, part_of_rows(m, chunks, chunk), part_of_rows(m, chunks, chunk + 1),
                           part(panels, strips, strip), part(panels, strips, strip + 1), left, right);
         }
+        _mm_sfence(); /* what went past the caches is seen by whoever reads it next */
     }
     free(memory);
     return 0;
