@@ -42,7 +42,7 @@ TokenizerFolder = Annotated[
 Model = Annotated[Path, Parameter(help="A run folder, or any Hugging Face BERT or ModernBERT folder.")]
 PRECISION_HELP = (
     "float32 gives the numbers of transformers; bfloat16, on processors made for it, is 1.6 to 3 times as fast "
-    "and right to about three digits; int16, for BERT on other processors, is 1.3 to 1.6 times as fast and right to "
+    "and right to about three digits; int16, for BERT on other processors, is 1.2 to 1.7 times as fast and right to "
     "four digits; float16 keeps the weights so, for ModernBERT there; auto takes what is fastest here, bfloat16 by a "
     "measurement, int16 and float16 where a processor has AVX2 alone."
 )
