@@ -40,28 +40,15 @@ def test_bfloat16_embeds_close_to_float32(tiny_bert):
     assert np.abs(low - exact).max() > 1e-4  # it is another format indeed
 
 
-@needs_half
-def test_half_weights_embed_and_fill_very_close_to_float32(tiny_bert):
-    exact, half = load(tiny_bert), load(tiny_bert, precision="float16")
-    assert half.precision == "float16"
-    vectors, low = exact.embed(TEXTS), half.embed(TEXTS)
-    assert low.dtype == np.float32
-    assert cosines(low, vectors).min() > 0.99999
-    assert np.abs(low - vectors).max() > 1e-6  # it is another format indeed
-    (wanted, *_), (ours, *_) = exact.fill(MASKED[1]), half.fill(MASKED[1])
-    assert ours.text == wanted.text
-    assert ours.probability == pytest.approx(wanted.probability, rel=1e-2)
-
-
-@needs_whole
-def test_whole_numbers_embed_and_fill_very_close_to_float32(tiny_bert):
-    exact, whole = load(tiny_bert), load(tiny_bert, precision="int16")
-    assert whole.precision == "int16"
-    vectors, low = exact.embed(TEXTS), whole.embed(TEXTS)
-    assert low.dtype == np.float32
-    assert cosines(low, vectors).min() > 0.99999
-    assert np.abs(low - vectors).max() > 1e-6  # it is another format indeed
-    (wanted, *_), (ours, *_) = exact.fill(MASKED[1]), whole.fill(MASKED[1])
+@pytest.mark.parametrize("asked", [pytest.param("float16", marks=needs_half), pytest.param("int16", marks=needs_whole)])
+def test_16_bits_embed_and_fill_very_close_to_float32(tiny_bert, asked):
+    exact, low = load(tiny_bert), load(tiny_bert, precision=asked)
+    assert low.precision == asked
+    vectors, near = exact.embed(TEXTS), low.embed(TEXTS)
+    assert near.dtype == np.float32
+    assert cosines(near, vectors).min() > 0.99999
+    assert np.abs(near - vectors).max() > 1e-6  # it is another format indeed
+    (wanted, *_), (ours, *_) = exact.fill(MASKED[1]), low.fill(MASKED[1])
     assert ours.text == wanted.text
     assert ours.probability == pytest.approx(wanted.probability, rel=1e-2)
 

@@ -3,13 +3,12 @@
 import ctypes.util
 import gc
 import shutil
-import subprocess
 import warnings
-from pathlib import Path
 
 import pytest
 import torch
 from flat_rows import packed_rows, plain
+from long_vectors import compile_with_long_vectors
 
 from bertsmith.inference.fast import fast_copy
 from bertsmith.model import native_encoder
@@ -44,16 +43,8 @@ def build(request, monkeypatch):
 
 @pytest.fixture(scope="session")
 def long_vectors(tmp_path_factory):
-    """Each vector of 16 is two of eight."""
-    compiler, made = shutil.which("cc"), tmp_path_factory.mktemp("native") / "encoder.so"
-    if compiler is None:
-        pytest.skip("there is no C compiler")
-    source = Path(native.__file__).with_name("encoder.c")
-    flags = "-std=gnu11 -O1 -mavx2 -mfma -mf16c -fopenmp -fno-math-errno -Wno-psabi -DLANES=16 -shared -fPIC"
-    if subprocess.run([compiler, *flags.split(), str(source), "-o", str(made)]).returncode:
-        pytest.skip("the C compiler has no OpenMP, or is for another processor")
-    code = files.open_native(str(made), layout=native.layout(32), functions=native.FUNCTIONS)
-    return native.Library(code, 32)
+    path = compile_with_long_vectors("encoder", tmp_path_factory.mktemp("native"))
+    return native.Library(files.open_native(path, layout=native.layout(32), functions=native.FUNCTIONS), 32)
 
 
 # Widths that panels do not divide, heads that eight do not.

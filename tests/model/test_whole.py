@@ -1,12 +1,10 @@
 """Products of whole numbers are plain ones to four digits, and training takes them where it is told to."""
 
-import shutil
-import subprocess
 import threading
-from pathlib import Path
 
 import pytest
 import torch
+from long_vectors import compile_with_long_vectors
 from torch.nn import functional as F
 
 from bertsmith.model import whole
@@ -43,15 +41,8 @@ def build(request, monkeypatch):
 
 @pytest.fixture(scope="session")
 def long_vectors(tmp_path_factory):
-    """Each vector of 16 is two of eight."""
-    compiler, made = shutil.which("cc"), tmp_path_factory.mktemp("native") / "whole.so"
-    if compiler is None:
-        pytest.skip("there is no C compiler")
-    source = Path(native.__file__).with_name("whole.c")
-    flags = "-std=gnu11 -O1 -mavx2 -mfma -mf16c -fopenmp -fno-math-errno -Wno-psabi -DLANES=16 -shared -fPIC"
-    if subprocess.run([compiler, *flags.split(), str(source), "-o", str(made)]).returncode:
-        pytest.skip("the C compiler has no OpenMP, or is for another processor")
-    return files.open_native(str(made), layout=native.LAYOUT, functions=native.FUNCTIONS)
+    path = compile_with_long_vectors("whole", tmp_path_factory.mktemp("native"))
+    return files.open_native(path, layout=native.LAYOUT, functions=native.FUNCTIONS)
 
 
 def operands(rows, inner, columns, *, turned=(False, False)):

@@ -68,7 +68,9 @@ def choose_prediction_precision(asked: PredictionPrecision, bert: Bert) -> Predi
             raise ConfigError("int16 predicts BERT alone, and this is ModernBERT: take auto, float16 or float32")
         return asked if can_be_native(bert) else choose_precision(asked, bert.device)
     chosen = choose_precision(asked, bert.device)
-    if asked != "auto" or chosen == "bfloat16" or (chosen == "int16" and can_be_native(bert)) or not avx2_alone():
+    if asked != "auto" or chosen == "bfloat16" or not avx2_alone():
+        return chosen
+    if chosen == "int16" and can_be_native(bert):
         return chosen
     return "float16" if halves else "float32"
 

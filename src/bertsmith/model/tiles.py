@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bertsmith.model.activations import NUMBERS
 from bertsmith.model.native import tiles as native
-from bertsmith.model.native.files import TYPES
+from bertsmith.model.native.files import TYPES, dense_one_way
 
 
 @cache
@@ -119,7 +119,7 @@ def _run(
     activation: int = 0,
 ) -> None:
     """`multiply_in_tiles`, which writes to `made`, and to `totals`, or the slopes of an activation."""
-    left, right = _dense_one_way(left), _dense_one_way(right)
+    left, right = dense_one_way(left), dense_one_way(right)
     code, made_in = native.tiles(), _matrix(made)
     assert code is not None
     plain = ending == native.AS_IT_IS and made.dtype == torch.float32 and bias is None
@@ -141,10 +141,6 @@ def _run(
     )
     if code.multiply_in_tiles(byref(product), torch.get_num_threads()):
         raise MemoryError(f"no memory for a product of {rows} x {inner} by {inner} x {columns}")
-
-
-def _dense_one_way(values: Tensor) -> Tensor:
-    return values if 1 in values.stride() else values.contiguous()
 
 
 def _matrix(values: Tensor) -> native.Matrix:

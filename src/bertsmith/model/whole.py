@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from bertsmith.model.native import whole as native
+from bertsmith.model.native.files import dense_one_way
 
 _wanted = ContextVar("whole products", default=False)
 
@@ -61,7 +62,7 @@ def multiply_whole(left: Tensor, right: Tensor, bias: Tensor | None = None) -> T
     Raises:
         MemoryError: there is none for the whole numbers.
     """
-    left, right = _dense_one_way(left), _dense_one_way(right.t()).t()
+    left, right = dense_one_way(left), dense_one_way(right.t()).t()
     (rows, inner), columns, code = left.shape, right.shape[1], native.whole()
     assert code is not None
     assert right.shape[0] == inner
@@ -100,10 +101,6 @@ class _WholeLinear(torch.autograd.Function):
         of_rows = multiply_whole(gradient, weight) if ctx.needs_input_grad[0] else None  # (N, O) x (O, I) -> (N, I)
         of_weight = multiply_whole(gradient.t(), rows) if ctx.needs_input_grad[1] else None
         return of_rows, of_weight, gradient.sum(0) if ctx.needs_input_grad[2] else None
-
-
-def _dense_one_way(values: Tensor) -> Tensor:
-    return values if 1 in values.stride() else values.contiguous()
 
 
 def _steps(values: Tensor) -> tuple[int, int]:

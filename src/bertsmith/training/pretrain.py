@@ -61,11 +61,7 @@ def pretrain(
         StoreError: the store of a remote corpus fails for good; the same call goes on.
         StoppedError: the user stopped the run; it was saved.
     """
-    device = choose_device(config.device)  # before text is prepared for what cannot be
-    if config.compile:
-        check_compiler(device)
-    if config.precision != "auto":
-        choose_precision(config.precision, device)
+    _check_machine(config)  # before text is prepared for what cannot be
     run = RunFolder(out)
     ready = _open_prepared(corpus, config) if len(corpus) == 1 else None
     if ready and tokenizer:
@@ -92,6 +88,14 @@ def pretrain(
         with run.locked(wait_s=ranks.patience_s) if ranks.first else nullcontext():
             ranks.once(prepare)
             return PretrainingRun(run, ready or open_corpus(run.corpus), config, told, ranks).run()
+
+
+def _check_machine(config: PretrainConfig) -> None:
+    device = choose_device(config.device)
+    if config.compile:
+        check_compiler(device)
+    if config.precision != "auto":
+        choose_precision(config.precision, device)
 
 
 @dataclass(frozen=True)

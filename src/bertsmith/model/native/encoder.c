@@ -31,7 +31,9 @@ typedef struct {
 
 /* Parts of n rows that are gone through one after the other. */
 static inline int64_t chunks_of(const Product *product, int64_t n) {
-    return parts_of(n, rows_together(product->inputs, product->scales ? sizeof(int16_t) : sizeof(float)));
+    const int64_t bytes = product->scales ? sizeof(int16_t) : sizeof(float);
+    const int64_t rows = CACHED_BYTES / bytes / product->inputs / ROWS * ROWS;
+    return parts_of(n, rows > ROWS ? rows : ROWS);
 }
 
 /* How many tasks (n, I) -> (n, O) is: each is a panel for rows that go together. */

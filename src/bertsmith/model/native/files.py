@@ -69,6 +69,11 @@ def open_native(path: str, *, layout: list[int], functions: Functions) -> ctypes
     return code if theirs == layout else None
 
 
+def dense_one_way(values: torch.Tensor) -> torch.Tensor:
+    """A matrix whose rows or columns are dense: a copy, where neither are."""
+    return values if 1 in values.stride() else values.contiguous()
+
+
 def float32_room(*shape: int) -> torch.Tensor:
     """Room that C writes to, whatever torch's defaults are."""
     return torch.empty(shape, dtype=torch.float32, device="cpu")

@@ -33,7 +33,7 @@ Letters: n rows, I inputs, O outputs. */
 #define PANEL (2 * LANES)
 /* Bytes from what is multiplied to what is fetched: a page, at whose end the processor's own fetching stops. */
 #define AHEAD 4096
-/* Of rows that are gone through for all panels before the next ones: they stay in the second-level cache. */
+/* Of rows, or of panels, that all others are gone through for: they stay in the second-level cache. */
 #define CACHED_BYTES (192 << 10)
 
 /* Inputs that share a scale, and the largest whole number: the products of two groups add up to less than 2^31. */
@@ -201,23 +201,8 @@ static inline int64_t part_of_rows(int64_t n, int64_t parts, int64_t index) {
     return begin < n ? begin : n;
 }
 
-/* Rows that are gone through together for all panels. */
-static inline int64_t rows_together(int64_t inputs, int64_t bytes) {
-    const int64_t rows = CACHED_BYTES / bytes / inputs / ROWS * ROWS;
-    return rows > ROWS ? rows : ROWS;
-}
-
 /* The first columns of a panel; mostly all, which takes no call. */
 static inline void copy_columns(const float *from, int64_t columns, float *to) {
     if (columns == PANEL) memcpy(to, from, PANEL * sizeof(float));
     else memcpy(to, from, columns * sizeof(float));
-}
-
-/* The same past the caches, where whole lines are written: a plain store has each line read first. */
-static inline void stream_columns(const float *from, int64_t columns, float *to) {
-    if (columns == PANEL && (uintptr_t)to % 64 == 0) {
-        for (int c = 0; c < PANEL; c += 8) _mm256_stream_ps(to + c, _mm256_loadu_ps(from + c));
-    } else {
-        copy_columns(from, columns, to);
-    }
 }

@@ -97,6 +97,15 @@ static inline __attribute__((always_inline)) void lay_out(Matrix from, int64_t c
     else lay_out_across(from, strip, rest, width, to);
 }
 
+/* `copy_columns` past the caches, where whole lines are written: a plain store has each line read first. */
+static inline void stream_columns(const float *from, int64_t columns, float *to) {
+    if (columns == PANEL && (uintptr_t)to % 64 == 0) {
+        for (int c = 0; c < PANEL; c += 8) _mm256_stream_ps(to + c, _mm256_loadu_ps(from + c));
+    } else {
+        copy_columns(from, columns, to);
+    }
+}
+
 /* Some rows by some panels: what is made of a row lies side by side. */
 static void multiply_task(const WholeProduct *product, int64_t first, int64_t end, int64_t panel, int64_t panels_end,
                           Panels left, Panels right) {
