@@ -81,7 +81,7 @@ class Workers:
         if not line:
             raise BertsmithError(
                 f"a worker process ended in the middle of its work (exit status {process.wait()}; -9 is the system's, "
-                "mostly for want of memory). Run the same command again: it goes on where it was."
+                "mostly for want of memory). Run the same command again: preparing goes on where it was."
             )
         answer = json.loads(line)
         if "error" in answer:
